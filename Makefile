@@ -1,0 +1,262 @@
+# distcomp. `make help` lists the targets; docs/dependencies.md says what they need.
+#
+#   V=1                       shows the commands
+#   WERROR=1                  warnings are errors (as in CI)
+#   SANITIZE=address,undefined or SANITIZE=thread
+#                             builds into build-asan or build-tsan, programs in its bin/
+#   DISTCOMP_BIN=DIR          where the integration tests look for the programs (set by this file)
+
+SANITIZE ?=
+WERROR   ?=
+V        ?=
+PREFIX   ?= /usr/local
+DESTDIR  ?=
+PYTHON   ?= /usr/bin/python3
+PYTEST_FLAGS ?=
+FUZZ_SECONDS ?= 30
+
+comma := ,
+ifeq ($(SANITIZE),)
+  BUILD := build
+  BIN   := bin
+else
+  BUILD := $(if $(findstring address,$(SANITIZE)),build-asan,$(if $(findstring \
+    thread,$(SANITIZE)),build-tsan,build-$(subst $(comma),-,$(SANITIZE))))
+  BIN   := $(BUILD)/bin
+endif
+
+ifeq ($(V),)
+  say = @printf '  %-7s %s\n' '$(1)' '$(2)';
+else
+  say =
+endif
+
+# --- flags ------------------------------------------------------------------------------------
+
+PKG_CONFIG ?= pkg-config
+PACKAGES   := hiredis libuv jansson libxxhash zlib
+HAVE_PACKAGES := $(shell $(PKG_CONFIG) --exists $(PACKAGES) 2>/dev/null && echo yes)
+ifeq ($(HAVE_PACKAGES),yes)
+  # As system headers: their warnings are not ours.
+  PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PACKAGES)))
+  PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PACKAGES))
+endif
+
+VERSION := $(shell git describe --tags --always --dirty=+ 2>/dev/null || echo 0)
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion $(if $(filter-out 0,$(WERROR)),-Werror)
+SAN  := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+CPPFLAGS_ALL := -D_GNU_SOURCE -I. -I$(BUILD)/include $(PKG_CFLAGS) $(CPPFLAGS)
+CFLAGS  ?= -O2 -g
+CFLAGS_ALL := -std=gnu11 $(WARN) $(SAN) -pthread $(CFLAGS)
+LDFLAGS_ALL := $(SAN) -pthread $(LDFLAGS)
+LIBS_ALL := $(PKG_LIBS) -lm $(LIBS)
+
+# --- what there is ----------------------------------------------------------------------------
+
+COMMON  := $(wildcard common/*.c)
+MANAGER := $(wildcard manager/*.c)
+WORKER  := $(wildcard worker/*.c)
+LUA     := $(wildcard common/lua/*.lua)
+UNIT    := $(wildcard tests/unit/*_test.c)
+HELPERS := $(wildcard tests/lib/*.c)
+BENCHES := $(wildcard tests/bench/*.c)
+FUZZERS := $(wildcard tests/fuzz/*.c)
+
+object = $(patsubst %.c,$(BUILD)/%.o,$(1))
+LIBCOMMON  := $(BUILD)/libcommon.a
+LIBMANAGER := $(BUILD)/libmanager.a
+LIBWORKER  := $(BUILD)/libworker.a
+LIBRARIES  := $(LIBMANAGER) $(LIBWORKER) $(LIBCOMMON)
+PROGRAMS   := $(if $(wildcard manager/main.c),$(BIN)/redisManager) \
+              $(if $(wildcard worker/main.c),$(BIN)/redisWorker)
+UNIT_PROGRAMS  := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT))
+HELPER_PROGRAMS := $(patsubst tests/lib/%.c,$(BUILD)/tests/lib/%,$(HELPERS))
+BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(BENCHES))
+FUZZ_PROGRAMS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZERS))
+SOURCES := $(COMMON) $(MANAGER) $(WORKER) $(UNIT) $(HELPERS) $(BENCHES)
+C_FILES = $(wildcard common/*.[ch] manager/*.[ch] worker/*.[ch] tests/*/*.[ch])
+SHELL_FILES = $(wildcard *.sh .ci/run common/lua/*.sh tests/*/*.sh taskfiles/*.sh)
+
+.PHONY: all programs tests-built deps deps-test deps-lint deps-bench demo test unit integration lint \
+        lint-format lint-tidy lint-cppcheck lint-shell lint-lua format bench fuzz memcheck install \
+        uninstall clean help FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(PROGRAMS)
+
+# --- compiling --------------------------------------------------------------------------------
+
+# The flags and the list of sources are kept in files that change only when they do, so that other
+# flags mean rebuilt and a source that went away leaves nothing behind in an archive.
+define keep_text
+@mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || \
+  printf '%s\n' '$(subst ','\'',$(1))' >$@
+endef
+
+$(BUILD)/flags: FORCE
+ifneq ($(HAVE_PACKAGES),yes)
+	@echo "make: the libraries $(PACKAGES) were not found by $(PKG_CONFIG); run: make deps" >&2; exit 1
+endif
+	$(call keep_text,$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LIBS_ALL))
+
+$(BUILD)/sources: FORCE
+	$(call keep_text,$(COMMON) $(MANAGER) $(WORKER))
+
+$(BUILD)/luafiles: FORCE
+	$(call keep_text,$(LUA))
+
+$(BUILD)/include/version.h: FORCE
+	$(call keep_text,#define DISTCOMP_VERSION "$(VERSION)")
+
+$(BUILD)/%.o: %.c $(BUILD)/flags | $(BUILD)/include/version.h
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(BUILD)/scripts.c: common/lua/embed.sh $(LUA) $(BUILD)/luafiles
+	$(call say,EMBED,$@)sh common/lua/embed.sh common/lua >$@
+
+$(BUILD)/scripts.o: $(BUILD)/scripts.c common/script.h $(BUILD)/flags
+	$(call say,CC,$<)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c -o $@ $<
+
+archive = $(call say,AR,$@)rm -f $@ && $(AR) rcs $@ $(filter %.o,$^)
+$(LIBCOMMON): $(call object,$(COMMON)) $(if $(wildcard common/script.h),$(BUILD)/scripts.o) \
+              $(BUILD)/sources
+	$(archive)
+$(LIBMANAGER): $(call object,$(filter-out %/main.c,$(MANAGER))) $(BUILD)/sources
+	$(archive)
+$(LIBWORKER): $(call object,$(filter-out %/main.c,$(WORKER))) $(BUILD)/sources
+	$(archive)
+
+link = @mkdir -p $(@D)
+link_command = $(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(1) $(LIBS_ALL)
+
+$(BIN)/redisManager: $(BUILD)/manager/main.o $(LIBMANAGER) $(LIBCOMMON)
+	$(link)
+	$(call say,LINK,$@)$(call link_command)
+$(BIN)/redisWorker: $(BUILD)/worker/main.o $(LIBWORKER) $(LIBCOMMON)
+	$(link)
+	$(call say,LINK,$@)$(call link_command)
+$(BUILD)/tests/lib/%: $(BUILD)/tests/lib/%.o $(LIBCOMMON)
+	$(link)
+	$(call say,LINK,$@)$(call link_command)
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIBCOMMON)
+	$(link)
+	$(call say,LINK,$@)$(call link_command)
+$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIBRARIES)
+	$(link)
+	$(call say,LINK,$@)$(call link_command,-lcmocka)
+# A fuzzer is one file with LLVMFuzzerTestOneInput; everything it tests is compiled with it.
+$(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(COMMON) $(BUILD)/scripts.c $(BUILD)/flags
+	$(link)
+	$(call say,FUZZ,$@)clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined $(CPPFLAGS_ALL) \
+	  -o $@ $(filter %.c,$^) $(LIBS_ALL)
+
+-include $(patsubst %.o,%.d,$(call object,$(SOURCES)))
+
+# --- installing what is needed ----------------------------------------------------------------
+
+# The libraries may be there only after deps: what builds is always a new make.
+submake = +@$(MAKE) --no-print-directory
+
+deps: ; @bash ./deps.sh build
+deps-test: ; @bash ./deps.sh build test
+deps-lint: ; @bash ./deps.sh build lint
+deps-bench: ; @bash ./deps.sh build test bench
+
+demo: deps
+	$(submake) all
+	@DISTCOMP_BIN='$(abspath $(BIN))' bash taskfiles/demo.sh
+
+# --- tests ------------------------------------------------------------------------------------
+
+test: deps-test
+	$(submake) unit
+	$(submake) integration
+
+tests-built: all $(UNIT_PROGRAMS) $(HELPER_PROGRAMS)
+
+# Every program runs, whatever the others did; tests/lib/unit.sh prints one summary line.
+unit: tests-built
+	@bash tests/lib/unit.sh $(UNIT_PROGRAMS)
+
+integration: tests-built
+	@DISTCOMP_BIN='$(abspath $(BIN))' DISTCOMP_HELPERS='$(abspath $(BUILD)/tests/lib)' \
+	  $(PYTHON) -m pytest -q -p no:cacheprovider tests/integration $(PYTEST_FLAGS)
+
+memcheck: $(UNIT_PROGRAMS)
+	@WRAP='valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9' \
+	  bash tests/lib/unit.sh $(UNIT_PROGRAMS)
+
+bench: deps-bench
+	$(submake) all bench-built
+	@DISTCOMP_BIN='$(abspath $(BIN))' DISTCOMP_HELPERS='$(abspath $(BUILD)/tests/bench)' \
+	  $(PYTHON) tests/bench/bench.py $(BENCH_FLAGS)
+.PHONY: bench-built
+bench-built: $(BENCH_PROGRAMS)
+
+# Each fuzzer for FUZZ_SECONDS; its corpus starts from tests/fuzz/corpus/NAME.
+fuzz: $(FUZZ_PROGRAMS)
+	@set -e; for program in $(FUZZ_PROGRAMS); do name=$${program##*/}; \
+	  mkdir -p $(BUILD)/corpus/$$name; seeds=tests/fuzz/corpus/$$name; [ -d $$seeds ] || seeds=; \
+	  $$program -max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 -artifact_prefix=$(BUILD)/ \
+	    $(BUILD)/corpus/$$name $$seeds; done
+
+# --- lint -------------------------------------------------------------------------------------
+
+lint: lint-format lint-shell lint-lua lint-cppcheck lint-tidy
+
+lint-format:
+	$(call say,FORMAT,check)clang-format --dry-run -Werror $(C_FILES)
+lint-shell:
+	$(call say,SHELL,$(SHELL_FILES))shellcheck $(SHELL_FILES)
+lint-lua:
+	$(if $(LUA),$(call say,LUA,common/lua)sh common/lua/check.sh common/lua,@:)
+lint-cppcheck:
+	$(call say,CPPCHECK,)cppcheck -q --std=c11 --error-exitcode=1 --inline-suppr \
+	  --enable=warning,portability,performance --suppress=missingIncludeSystem -D_GNU_SOURCE -I. \
+	  $(COMMON) $(MANAGER) $(WORKER)
+lint-tidy: $(BUILD)/include/version.h
+	$(call say,TIDY,)printf '%s\n' $(COMMON) $(MANAGER) $(WORKER) | xargs -P "$$(nproc)" -I{} \
+	  clang-tidy --quiet --warnings-as-errors='*' {} -- -std=gnu11 $(CPPFLAGS_ALL) 2>/dev/null
+
+format:
+	$(call say,FORMAT,)clang-format -i $(C_FILES)
+
+# --- installing distcomp ----------------------------------------------------------------------
+
+install: all
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/distcomp'
+	install $(BIN)/redisManager $(BIN)/redisWorker '$(DESTDIR)$(PREFIX)/bin'
+	install redis.sh '$(DESTDIR)$(PREFIX)/share/distcomp'
+	install -m 644 conf.json.example $(wildcard hosts.example) LICENSE '$(DESTDIR)$(PREFIX)/share/distcomp'
+	$(if $(wildcard docs/*.1),install -d '$(DESTDIR)$(PREFIX)/share/man/man1' && \
+	  install -m 644 $(wildcard docs/*.1) '$(DESTDIR)$(PREFIX)/share/man/man1')
+	$(if $(wildcard worker/*.service),install -d '$(DESTDIR)$(PREFIX)/lib/systemd/system' && \
+	  install -m 644 $(wildcard worker/*.service) '$(DESTDIR)$(PREFIX)/lib/systemd/system')
+	$(if $(wildcard manager/*.bash),install -d '$(DESTDIR)$(PREFIX)/share/bash-completion/completions' && \
+	  install -m 644 $(wildcard manager/*.bash) '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/redisManager')
+
+uninstall:
+	rm -f '$(DESTDIR)$(PREFIX)/bin/redisManager' '$(DESTDIR)$(PREFIX)/bin/redisWorker'
+	rm -rf '$(DESTDIR)$(PREFIX)/share/distcomp'
+	rm -f $(patsubst docs/%,'$(DESTDIR)$(PREFIX)/share/man/man1/%',$(wildcard docs/*.1)) \
+	  $(patsubst worker/%,'$(DESTDIR)$(PREFIX)/lib/systemd/system/%',$(wildcard worker/*.service)) \
+	  '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/redisManager'
+
+clean:
+	rm -rf build build-* bin
+
+help:
+	@echo 'make              build bin/redisManager and bin/redisWorker'
+	@echo 'make demo         install what is missing, build, run a real batch, leave nothing running'
+	@echo 'make test         install what the tests need, build, run all tests'
+	@echo 'make unit         the unit tests;  make integration  the tests with real processes'
+	@echo 'make lint         clang-format, clang-tidy, cppcheck, shellcheck, Lua   (make deps-lint first)'
+	@echo 'make format       clang-format, in place'
+	@echo 'make bench        measure, side by side with other tools'
+	@echo 'make fuzz         fuzz the parsers for FUZZ_SECONDS=30 each (needs clang)'
+	@echo 'make memcheck     the unit tests under valgrind'
+	@echo 'make deps         install what building needs (apt); deps-test, deps-lint, deps-bench too'
+	@echo 'make install      PREFIX=/usr/local DESTDIR=;  make uninstall'
+	@echo 'V=1 shows commands, WERROR=1, SANITIZE=address,undefined or thread (build-asan, build-tsan)'

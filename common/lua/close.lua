@@ -1,0 +1,19 @@
+-- close: ends a load; names that are complete by now release what waits for them.
+--
+-- ARGV  1 load
+-- Answer how many names are still to be looked at: call again until 0
+
+local load = tonumber(ARGV[1])
+call('ZREM', LOAD, format('%d', load))
+local names = call('SPOP', open_key(load), BATCH)
+for _, name in ipairs(names) do
+    local g = group(name)
+    if group_open(g) then -- another load brings tasks of this name
+        call('SADD', open_key(g.load), name)
+    elseif g.known and g.pending == 0 then
+        end_ref('n:' .. name, g.failed + g.cancelled == 0)
+    end
+end
+fan_out(BATCH)
+flush()
+return call('SCARD', open_key(load))

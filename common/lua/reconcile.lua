@@ -1,0 +1,53 @@
+-- reconcile: after a mismatch in renew, a worker lists all it holds. No claim of its own may be under
+-- way. What the queue believes it holds but it does not goes back to todo (a lost claim answer); what it
+-- holds and nobody has claimed since is its own again (a lost AOF tail, a lease that ended).
+--
+-- ARGV  1 worker   2 incarnation   then for each task: id, try, nonce
+-- Answer {status, answer, ...}: status 'ok' or 'gone'; for each task 'yours', 'retaken' or 'stale'
+--       (end it, report nothing)
+
+local worker, incarnation = ARGV[1], ARGV[2]
+if call('HGET', worker_key(worker), 'incarnation') ~= incarnation then return {'gone'} end
+
+local ids, listed = {}, {}
+for i = 3, #ARGV, 3 do
+    ids[#ids + 1] = ARGV[i]
+    listed[ARGV[i]] = true
+end
+local heads = fetch(ids)
+
+-- The worker does not have it under the token it was given: somebody else may.
+local function drop(id, h, held_try)
+    if not held_try then return end
+    release_hold(id, worker)
+    if h and h.state == IN_PROGRESS and h.tries == held_try then give_back(id, h) end
+end
+
+local answer = {'ok'}
+for i = 1, #ids do
+    local id, try, nonce, h = ids[i], tonumber(ARGV[3 * i + 1]), ARGV[3 * i + 2], heads[i]
+    local entry = call('HGET', held_key(worker), id)
+    local held_try, held_nonce
+    if entry then held_try, held_nonce = held_parts(entry) end
+    if h and h.state == IN_PROGRESS and held_try == try and held_nonce == nonce then
+        answer[i + 1] = 'yours'
+    elseif h and h.state == TODO and h.tries <= try then
+        h.tries = try
+        move(id, h, IN_PROGRESS)
+        save(id, h)
+        call('HSET', RUNNING, id, worker)
+        call('HSET', held_key(worker), id, format('%d.%s.%d', try, nonce, NOW))
+        answer[i + 1] = 'retaken'
+    else
+        drop(id, h, held_try)
+        answer[i + 1] = 'stale'
+    end
+end
+
+local held = call('HGETALL', held_key(worker))
+for i = 1, #held, 2 do
+    local id = held[i]
+    if not listed[id] then drop(id, fetch({id})[1], (held_parts(held[i + 1]))) end
+end
+flush()
+return answer

@@ -1,0 +1,152 @@
+-- report: what became of tries. A report that is asked again, or comes too late, changes nothing.
+--
+-- ARGV  1 worker   2 max_losses   3 bytes all outputs together may take, 0: no limit
+--       then for each try: id, try, nonce, outcome, delay_ms, entry, output
+--       outcome  finished; failed or timeout (delay_ms: wait before the next try, -1: no more);
+--                cancelled; returned (memory: counted); released (drain, not started: uncounted);
+--                tempfail (delay_ms); lost (its supervisor died)
+--       entry    of the try log, common/trylog.h; '' for released tries that never started
+--       output   captured output, common/trylog.h; '' for none
+-- Answer {due, answer, ...}: recorded; yours (this very report was recorded before); stale (another
+--       try owns the task); unknown (no such task). due as in claim.
+
+local worker, max_losses, keep_bytes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local WIDTH, FIRST = 7, 4
+local AVOID_MS = 2000
+
+for i = FIRST, #ARGV, WIDTH do
+    if not OUTCOME[ARGV[i + 3]] or ARGV[i + 3] == 'dependency' then
+        return redis.error_reply('ERR report: unknown outcome ' .. tostring(ARGV[i + 3]))
+    end
+end
+
+local ids = {}
+for i = FIRST, #ARGV, WIDTH do ids[#ids + 1] = ARGV[i] end
+local heads = fetch(ids)
+local holds = {}
+for i = 1, #ids, 1000 do
+    local part = call('HMGET', held_key(worker), unpack(ids, i, min(i + 999, #ids)))
+    for j = 1, #part do holds[i + j - 1] = part[j] end
+end
+
+local outputs, order, output_bytes, left = {}, {}, 0, {}
+local finished, failed = 0, 0
+
+local function keep_output(id, try, output)
+    if output == '' then return end
+    if try > 1 then output_bytes = output_bytes - call('HSTRLEN', OUTPUT, id) end
+    outputs[#outputs + 1] = id
+    outputs[#outputs + 1] = output
+    order[#order + 1] = format('%s.%d', id, try)
+    output_bytes = output_bytes + #output
+end
+
+local function again_later(id, h, delay_ms)
+    if delay_ms > 0 then to_delayed(id, h, delay_ms) else to_todo(id, h) end
+end
+
+local ENDS = {}
+
+function ENDS.finished(id, h)
+    finished = finished + 1
+    if h.failures > 0 then call('HDEL', AVOID, id) end
+    move(id, h, FINISHED)
+    save(id, h)
+end
+
+function ENDS.failed(id, h, delay_ms)
+    failed = failed + 1
+    h.failures = h.failures + 1
+    if delay_ms < 0 then
+        call('HDEL', AVOID, id)
+        move(id, h, FAILED)
+        save(id, h)
+    else
+        call('HSET', AVOID, id, format('%s %d', worker, NOW + delay_ms + AVOID_MS))
+        again_later(id, h, delay_ms)
+    end
+end
+ENDS.timeout = ENDS.failed
+
+function ENDS.cancelled(id, h)
+    if h.failures > 0 then call('HDEL', AVOID, id) end
+    move(id, h, CANCELLED)
+    save(id, h)
+end
+
+function ENDS.returned(id, h)
+    h.returns = h.returns + 1
+    give_back(id, h)
+end
+
+ENDS.released = give_back
+
+function ENDS.tempfail(id, h, delay_ms) again_later(id, h, max(delay_ms, 1)) end
+
+-- The result was recorded before under the same token: its try log ends with this try and nonce.
+local function recorded_before(id, try, nonce)
+    local log = call('HGET', TRY, id)
+    local token = pack('>H', try)
+    local bytes = nonce_bytes(nonce)
+    local at = 1
+    while log and at < #log do
+        local size = unpack_struct('>H', log, at)
+        if sub(log, at + 2, at + 3) == token and sub(log, at + 55, at + 64) == bytes then return true end
+        at = at + 2 + size
+    end
+    return false
+end
+
+local function record(i)
+    local base = FIRST + (i - 1) * WIDTH
+    local id, try, nonce, outcome = ids[i], tonumber(ARGV[base + 1]), ARGV[base + 2], ARGV[base + 3]
+    local delay_ms, entry, output = tonumber(ARGV[base + 4]), ARGV[base + 5], ARGV[base + 6]
+    local h, hold = heads[i], holds[i]
+    if not h then return 'unknown' end
+    local held_try, held_nonce, start_ms
+    if hold then held_try, held_nonce, start_ms = held_parts(hold) end
+    local report_token = try .. '.' .. nonce
+    if left[id] == report_token then return 'yours' end
+    if left[id] or held_try ~= try or held_nonce ~= nonce or h.state ~= IN_PROGRESS then
+        if recorded_before(id, try, nonce) then return 'yours' end
+        count('stale', 1)
+        return 'stale'
+    end
+    left[id] = report_token
+    if outcome == 'lost' then
+        if has_flag(h.flags, FLAG_CANCEL) then call('SREM', cancel_key(worker), id) end
+        lose(id, h, worker, start_ms, max_losses, 'its supervisor died', nonce)
+        return 'recorded'
+    end
+    if entry ~= '' then log_try(id, entry) end
+    keep_output(id, try, output)
+    if has_flag(h.flags, FLAG_CANCEL) then
+        h.flags = without_flag(h.flags, FLAG_CANCEL)
+        call('SREM', cancel_key(worker), id)
+        if outcome ~= 'finished' then outcome = 'cancelled' end
+    end
+    ENDS[outcome](id, h, delay_ms)
+    return 'recorded'
+end
+
+local answers = {0}
+for i = 1, #ids do answers[i + 1] = record(i) end
+
+local gone = {}
+for id in pairs(left) do gone[#gone + 1] = id end
+if #gone > 0 then
+    call_many('HDEL', RUNNING, gone, 1)
+    call_many('HDEL', held_key(worker), gone, 1)
+end
+if finished > 0 then call('HINCRBY', worker_key(worker), 'finished', finished) end
+if failed > 0 then call('HINCRBY', worker_key(worker), 'failed', failed) end
+if #outputs > 0 then
+    call_many('HSET', OUTPUT, outputs, 2)
+    call_many('RPUSH', OUTPUT_ORDER, order, 1)
+    local total = call('HINCRBY', COUNT, 'output_bytes', output_bytes)
+    if keep_bytes > 0 and total > keep_bytes then trim_outputs(total, keep_bytes) end
+end
+flush()
+fan_out(BATCH)
+answers[1] = next_due()
+return answers

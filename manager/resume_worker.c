@@ -1,0 +1,15 @@
+#include "manager/command.h"
+#include "manager/worker_names.h"
+
+const struct verb verb_resume_worker = {
+    .name = "resumeWorker",
+    .operands = "[NAME…]",
+    .max_operands = VERB_ANY,
+    .summary = "lets workers take tasks again",
+    .about = "After drainWorker, or when a worker paused itself because all its tasks failed "
+             "at once.",
+    .group = GROUP_WORKERS,
+    .flags = VERB_ANSWERS,
+    .options = {worker_names_options},
+    .check = worker_names_check,
+};

@@ -1,0 +1,32 @@
+#include <stdarg.h>
+
+#include "manager/command.h"
+
+static void print_line(const struct session *session, const char *fmt, va_list args)
+    __attribute__((format(printf, 2, 0)));
+
+static void print_line(const struct session *session, const char *fmt, va_list args) {
+    struct buf line = BUF_INIT;
+    buf_addf(&line, "redisManager %s: ", session->verb->name);
+    buf_addvf(&line, fmt, args);
+    buf_addc(&line, '\n');
+    fflush(session->out);
+    fwrite(line.data, 1, line.len, stderr);
+    buf_free(&line);
+}
+
+void session_error(const struct session *session, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    print_line(session, fmt, args);
+    va_end(args);
+}
+
+void session_note(const struct session *session, const char *fmt, ...) {
+    if (session->quiet)
+        return;
+    va_list args;
+    va_start(args, fmt);
+    print_line(session, fmt, args);
+    va_end(args);
+}

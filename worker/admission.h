@@ -1,0 +1,51 @@
+/*
+ * admission.h - what a worker can take on. Pure functions over plain numbers.
+ */
+#ifndef DISTCOMP_ADMISSION_H
+#define DISTCOMP_ADMISSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What the worker may use in all. */
+struct capacity {
+    uint64_t mem_bytes;    /* for tasks: what the machine or --memory gives */
+    uint64_t reserve_bytes; /* kept free: min_dram_gb_accept_new_task */
+    uint32_t mcpu;         /* thousandths of a core */
+    uint32_t slots;        /* tasks at the same time */
+};
+
+/* What its tasks were promised, and what the machine has left by its own account. */
+struct load {
+    uint64_t mem_promised_bytes;
+    uint64_t mem_available_bytes; /* MemAvailable, or the nearest cgroup limit's rest */
+    uint64_t mcpu_promised;
+    uint32_t running;
+};
+
+struct room {
+    uint64_t mem_bytes;
+    uint32_t mcpu;
+    uint32_t slots;
+};
+
+/* What is free for tasks that start now. */
+struct room admission_room(const struct capacity *capacity, const struct load *load);
+/* What one task may have when the worker is empty. */
+struct room admission_largest(const struct capacity *capacity);
+bool admission_fits(const struct room *room, uint64_t mem_bytes, uint32_t mcpu);
+
+/*
+ * Claiming ahead: how many tasks to have at hand beyond those that run, so that a worker on short tasks does
+ * not wait for Redis after each. As many as would start within AHEAD_MS, none once tasks last longer than
+ * that, since a task at hand here could be running elsewhere.
+ *   running   tasks now running
+ *   wall_us   mean wall time of recent tries; 0: not known yet
+ */
+#define AHEAD_MS   100
+#define AHEAD_MOST 256
+uint32_t admission_ahead(uint32_t running, uint64_t wall_us);
+/* Exponential mean with weight 1/8 for the new value. */
+uint64_t admission_mean(uint64_t mean_us, uint64_t wall_us);
+
+#endif

@@ -1,0 +1,568 @@
+#include "worker/agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/keys.h"
+#include "common/log.h"
+#include "worker/aftermath.h"
+#include "worker/agent_state.h"
+#include "version.h"
+
+enum {
+    EXIT_VERSION = 100,    /* the supervisor speaks another version */
+    LEAVE_MOST_MS = 10000 /* how long the last results wait for a Redis that is away */
+};
+#define OUTPUT_SHARE     20 /* keep_output_bytes 0: memory of Redis' machine / this */
+#define OUTPUT_UNKNOWN   (UINT64_C(256) << 20)
+
+const char *agent_node(void)
+{
+    static char name[256];
+    if (!name[0] && gethostname(name, sizeof name - 1) != 0)
+        snprintf(name, sizeof name, "unknown");
+    return name;
+}
+
+struct result_files agent_files(const struct agent *a)
+{
+    return (struct result_files){a->config->state_dir, a->config->result_dir, agent_node()};
+}
+
+uint64_t agent_keep_output_bytes(const struct agent *a)
+{
+    if (a->config->keep_output_bytes)
+        return a->config->keep_output_bytes;
+    return a->facts.memory_bytes ? a->facts.memory_bytes / OUTPUT_SHARE : OUTPUT_UNKNOWN;
+}
+
+/* --- step ------------------------------------------------------------------------------------ */
+
+static void on_step_timer(uv_timer_t *timer)
+{
+    (void)timer; /* the prepare handle does the rest */
+}
+
+void agent_wake(struct agent *a, uint64_t ms)
+{
+    if (uv_is_active((uv_handle_t *)&a->step_timer) && uv_timer_get_due_in(&a->step_timer) <= ms)
+        return;
+    uv_timer_start(&a->step_timer, on_step_timer, ms, 0);
+}
+
+void agent_kill(struct agent *a, struct run *run, enum wire_why why, uint64_t grace_ms)
+{
+    struct wire_kill kill = {run->slot, (uint32_t)why, (uint32_t)grace_ms};
+    if (run->state == RUN_STARTED && run->in_supervisor && !a->super_gone)
+        superlink_send(a->super, WIRE_KILL, &kill, sizeof kill, NULL, 0);
+}
+
+static size_t unfinished(const struct agent *a)
+{
+    size_t count = 0;
+    for (int state = 0; state < RUN_STATES; state++)
+        count += a->runs.lists[state].count;
+    return count;
+}
+
+static void say_bye(struct agent *a, enum wire_bye_mode mode, int code)
+{
+    struct wire_bye bye = {(uint32_t)mode, (uint32_t)code};
+    if (!a->super_gone)
+        superlink_send(a->super, WIRE_BYE, &bye, sizeof bye, NULL, 0);
+    a->exit_code = code;
+    a->ended = true;
+    uv_stop(&a->loop);
+}
+
+void agent_refuse(struct agent *a, const char *why)
+{
+    fprintf(stderr, "redisWorker: %s\n", why);
+    say_bye(a, WIRE_BYE_REFUSED, 1);
+}
+
+static void give_back(struct agent *a)
+{
+    for (struct run *run = a->runs.lists[RUN_STARTED].first; run; run = run->next)
+        agent_kill(a, run, WIRE_WHY_RETURN, (uint64_t)a->config->kill_grace_ms);
+}
+
+static void on_drain_timeout(uv_timer_t *timer)
+{
+    struct agent *a = timer->data;
+    if (a->mode == MODE_STOP) {
+        log_event(LOG_WARN, "drain_timeout", kv_uint("tasks", a->runs.lists[RUN_STARTED].count));
+        agent_set_mode(a, MODE_RETURN);
+    }
+}
+
+void agent_set_mode(struct agent *a, enum agent_mode mode)
+{
+    static const char *const names[] = {"run", "drain", "stop", "return"};
+    if (mode == a->mode)
+        return;
+    log_event(LOG_INFO, "mode", kv_text("mode", names[mode]),
+              kv_uint("running", a->runs.lists[RUN_STARTED].count));
+    a->mode = mode;
+    a->claim_wanted = true;
+    a->renew_wanted = true;
+    if (mode == MODE_STOP && a->config->drain_timeout_ms > 0)
+        uv_timer_start(&a->drain_timer, on_drain_timeout, (uint64_t)a->config->drain_timeout_ms, 0);
+    if (mode == MODE_RETURN) {
+        a->leave_since = mono_now();
+        give_back(a);
+        agent_wake(a, LEAVE_MOST_MS);
+    }
+}
+
+/* The supervisor is dead and what it left has been ended: tell the queue, then start anew. */
+static void be_born_again(struct agent *a)
+{
+    bool late = mono_diff(mono_now(), a->leave_since) >= LEAVE_MOST_MS / 2;
+    if (unfinished(a) > 0 && !late)
+        return;
+    log_event(LOG_WARN, "supervisor_restart", kv_uint("unreported", unfinished(a)));
+    unsetenv("DISTCOMP_AGENT_FD");
+    execv(a->argv[0], a->argv);
+    log_event(LOG_ERROR, "exec_failed", kv_text("why", strerror(errno)));
+    exit(1);
+}
+
+static void leave_step(struct agent *a)
+{
+    if (a->super_gone) {
+        be_born_again(a);
+        return;
+    }
+    if (a->mode < MODE_STOP)
+        return;
+    if (a->left) {
+        log_event(LOG_INFO, "left", kv_uint("tries", a->tries_done));
+        say_bye(a, WIRE_BYE_STOP, 0);
+    } else if (unfinished(a) == 0 && !a->claiming) {
+        lease_leave(a);
+        if (a->leave_since.ms == 0)
+            a->leave_since = mono_now();
+        agent_wake(a, LEAVE_MOST_MS);
+    }
+    if (a->leave_since.ms && !redisio_up(a->redis) &&
+        mono_diff(mono_now(), a->leave_since) >= LEAVE_MOST_MS) {
+        log_event(LOG_ERROR, "left_unreported", kv_uint("tasks", unfinished(a)),
+                  kv_text("why", "Redis is away; its lease will return them"));
+        say_bye(a, WIRE_BYE_STOP, 1);
+    }
+}
+
+/* Once a turn, before the loop sleeps: everything that is due, in this order. */
+static void agent_step(uv_prepare_t *prepare)
+{
+    struct agent *a = prepare->data;
+    if (a->super_ready && !a->ended) {
+        lease_step(a);
+        claim_start_ready(a);
+        report_step(a);
+        claim_step(a);
+        leave_step(a);
+    }
+    if (!a->super_gone)
+        superlink_flush(a->super);
+}
+
+/* --- the supervisor -------------------------------------------------------------------------- */
+
+static void hex64(char out[17], uint64_t value)
+{
+    snprintf(out, 17, "%016" PRIx64, value);
+}
+
+static char *make_info(const struct agent *a)
+{
+    struct buf boot = BUF_INIT;
+    resources_boot_id(&boot);
+    json_t *info = json_pack(
+        "{s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:I}", "host", agent_node(), "pid",
+        (json_int_t)a->supervisor_pid, "agent_pid", (json_int_t)getpid(), "boot", boot.data, "mcpu",
+        (json_int_t)a->capacity.mcpu, "memory", (json_int_t)a->capacity.mem_bytes, "slots",
+        (json_int_t)a->capacity.slots, "labels", a->config->labels, "state_dir",
+        a->config->state_dir, "version", DISTCOMP_VERSION, "started", (json_int_t)wall_now().ms);
+    char *text = json_dumps(info, JSON_COMPACT);
+    json_decref(info);
+    buf_free(&boot);
+    return text;
+}
+
+static void measure_capacity(struct agent *a)
+{
+    struct resources r;
+    resources_read(&r, "");
+    a->capacity.mem_bytes = a->config->memory_bytes ? a->config->memory_bytes : r.mem_total_bytes;
+    a->capacity.reserve_bytes = config_accept_bytes(a->config, a->capacity.mem_bytes);
+    a->capacity.mcpu = a->config->cpus_mcpu ? a->config->cpus_mcpu : r.mcpu;
+    uint32_t slots = (uint32_t)a->config->max_tasks;
+    a->capacity.slots = slots ? slots : 16 * ((a->capacity.mcpu + 999) / 1000);
+    a->available_bytes = r.mem_available_bytes;
+    a->available_read = mono_now();
+}
+
+static void on_welcome(struct agent *a, const struct wire_welcome *w)
+{
+    if (w->version != WIRE_VERSION) {
+        log_event(LOG_ERROR, "supervisor_version", kv_uint("theirs", w->version),
+                  kv_uint("ours", WIRE_VERSION));
+        a->exit_code = EXIT_VERSION;
+        uv_stop(&a->loop);
+        return;
+    }
+    hex64(a->incarnation, w->incarnation);
+    if (w->previous)
+        hex64(a->previous, w->previous);
+    a->supervisor_pid = w->supervisor_pid;
+    runs_init(&a->runs, w->capacity);
+    measure_capacity(a);
+    a->info = make_info(a);
+}
+
+static void on_task(struct agent *a, const char *payload, size_t len)
+{
+    struct wire_task task;
+    if (len < sizeof task)
+        return;
+    memcpy(&task, payload, sizeof task);
+    if (task.note_len > len - sizeof task)
+        return;
+    struct run *run = run_adopt(&a->runs, &task, payload + sizeof task);
+    if (!run)
+        log_event(LOG_ERROR, "note_unreadable", kv_uint("slot", task.started.slot));
+    else
+        log_event(LOG_INFO, "task_taken_over", kv_text("task", run->id),
+                  kv_uint("try", run->try_number), kv_bool("running", task.running));
+}
+
+static void on_exit_frame(struct agent *a, const struct wire_exit *e)
+{
+    struct run *run = runs_in_slot(&a->runs, e->slot);
+    if (!run || run->state != RUN_STARTED)
+        return; /* told twice, after a HELLO */
+    run_end(&a->runs, run, e);
+    if (e->leftovers)
+        log_event(LOG_INFO, "leftovers_ended", kv_text("task", run->id),
+                  kv_uint("processes", e->leftovers));
+    follow_ended(a, run);
+    a->claim_wanted = true;
+}
+
+/* SIGTERM drains and leaves, again it gives back; SIGINT gives back; SIGHUP reloads; SIGUSR1 leaves the
+ * tasks to the supervisor. docs/operations.md has the table. */
+static void handle_signal(struct agent *a, int signal);
+
+static void on_frame(void *arg, uint32_t type, const char *payload, size_t len)
+{
+    struct agent *a = arg;
+    union {
+        struct wire_welcome welcome;
+        struct wire_started started;
+        struct wire_exit exit;
+        struct wire_signal signal;
+    } f;
+    memcpy(&f, payload, len < sizeof f ? len : sizeof f);
+    if (type == WIRE_WELCOME && len == sizeof f.welcome) {
+        on_welcome(a, &f.welcome);
+    } else if (type == WIRE_TASK) {
+        on_task(a, payload, len);
+    } else if (type == WIRE_READY) {
+        a->super_ready = true;
+    } else if (type == WIRE_STARTED && len == sizeof f.started) {
+        struct run *run = runs_in_slot(&a->runs, f.started.slot);
+        if (run)
+            run->pid = f.started.pid;
+    } else if (type == WIRE_EXIT && len == sizeof f.exit) {
+        on_exit_frame(a, &f.exit);
+    } else if (type == WIRE_SIGNAL && len == sizeof f.signal) {
+        handle_signal(a, f.signal.signal);
+    } else {
+        log_event(LOG_WARN, "supervisor_frame_unknown", kv_uint("type", type),
+                  kv_uint("bytes", len));
+    }
+}
+
+static void on_super_closed(void *arg)
+{
+    struct agent *a = arg;
+    a->super_gone = true;
+    log_event(LOG_ERROR, "supervisor_gone", kv_uint("tasks", a->runs.lists[RUN_STARTED].count));
+    size_t ended = aftermath_end(a->config->state_dir);
+    if (ended)
+        log_event(LOG_WARN, "processes_ended", kv_uint("count", ended));
+    while (a->runs.lists[RUN_STARTED].first)
+        run_give_up(&a->runs, a->runs.lists[RUN_STARTED].first, RUN_LOST);
+    while (a->runs.lists[RUN_READY].first)
+        run_give_up(&a->runs, a->runs.lists[RUN_READY].first, RUN_RELEASED);
+    a->mode = MODE_RETURN;
+    a->leave_since = mono_now();
+    agent_wake(a, LEAVE_MOST_MS / 2);
+}
+
+/* --- Redis ----------------------------------------------------------------------------------- */
+
+static void on_redis_up(void *arg, const struct redis_facts *facts)
+{
+    struct agent *a = arg;
+    if (a->facts.run_id[0] && strcmp(a->facts.run_id, facts->run_id) != 0)
+        a->recent_again = a->recent_first;
+    a->facts = *facts;
+    a->claim_wanted = true;
+}
+
+static void on_redis_down(void *arg)
+{
+    lease_lost(arg);
+}
+
+static void on_redis_message(void *arg, const char *text, size_t len)
+{
+    struct agent *a = arg;
+    if (len == 4 && memcmp(text, "work", 4) == 0)
+        a->claim_wanted = true;
+    else if (len == 7 && memcmp(text, "command", 7) == 0)
+        a->renew_wanted = true;
+    else
+        follow_message(a, text, len);
+}
+
+static void on_redis_hopeless(void *arg, const char *why)
+{
+    agent_refuse(arg, why);
+}
+
+/* --- configuration --------------------------------------------------------------------------- */
+
+static int64_t file_mtime_ns(const char *path)
+{
+    struct stat st;
+    if (!*path || stat(path, &st) != 0)
+        return 0;
+    return st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec;
+}
+
+/* What a running worker cannot change stays as it is. */
+static void keep_identity(struct config *fresh, struct config *old, struct buf *kept)
+{
+    char **pairs[][2] = {{&fresh->name, &old->name},
+                         {&fresh->queue, &old->queue},
+                         {&fresh->state_dir, &old->state_dir},
+                         {&fresh->redis, &old->redis},
+                         {&fresh->redis_host, &old->redis_host},
+                         {&fresh->redis_pass, &old->redis_pass}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        if (strcmp(*pairs[i][0], *pairs[i][1]) != 0)
+            buf_adds(kept, "x");
+        char *swap = *pairs[i][0];
+        *pairs[i][0] = *pairs[i][1];
+        *pairs[i][1] = swap;
+    }
+    fresh->redis_port = old->redis_port;
+    fresh->redis_db = old->redis_db;
+}
+
+static void reload_config(struct agent *a)
+{
+    struct config fresh;
+    struct buf error = BUF_INIT, changed = BUF_INIT, kept = BUF_INIT;
+    if (!config_load(&fresh, a->flags, &error)) {
+        log_event(LOG_ERROR, "config_refused", kv_text("why", error.data));
+        config_free(&fresh);
+    } else {
+        size_t differing = config_diff(a->config, &fresh, &changed);
+        keep_identity(&fresh, a->config, &kept);
+        if (kept.len)
+            log_event(LOG_WARN, "config_needs_restart",
+                      kv_text("why", "name, queue, state_dir and redis are read only at start"));
+        config_free(a->config);
+        *a->config = fresh;
+        if (differing)
+            log_event(LOG_INFO, "config_read", kv_text("changed", changed.data));
+        log_setup(STDERR_FILENO, (enum log_level)a->config->log_level,
+                  (enum log_format)a->config->log_format);
+        measure_capacity(a);
+        a->claim_wanted = true;
+    }
+    buf_free(&error);
+    buf_free(&changed);
+    buf_free(&kept);
+}
+
+static void on_renew_timer(uv_timer_t *timer)
+{
+    struct agent *a = timer->data;
+    a->renew_wanted = true;
+    int64_t mtime = file_mtime_ns(a->config->file);
+    if (mtime != a->config_mtime_ns) {
+        a->config_mtime_ns = mtime;
+        reload_config(a);
+    }
+    uv_timer_set_repeat(timer, (uint64_t)a->config->health_report_interval_ms);
+}
+
+static void on_poll_timer(uv_timer_t *timer)
+{
+    struct agent *a = timer->data;
+    a->claim_wanted = true;
+    uv_timer_set_repeat(timer, (uint64_t)a->config->poll_interval_ms);
+}
+
+/* --- signals --------------------------------------------------------------------------------- */
+
+static void handle_signal(struct agent *a, int signal)
+{
+    log_event(LOG_INFO, "signal", kv_text("signal", sigabbrev_np(signal)));
+    switch (signal) {
+    case SIGTERM:
+        agent_set_mode(a, a->mode >= MODE_STOP ? MODE_RETURN : MODE_STOP);
+        break;
+    case SIGINT:
+        agent_set_mode(a, MODE_RETURN);
+        break;
+    case SIGHUP:
+        reload_config(a);
+        break;
+    case SIGUSR1:
+        log_event(LOG_INFO, "left_running", kv_uint("tasks", a->runs.lists[RUN_STARTED].count));
+        say_bye(a, WIRE_BYE_KEEP, 0);
+        break;
+    default:
+        break;
+    }
+}
+
+static void on_signal(uv_signal_t *handle, int signal)
+{
+    handle_signal(handle->data, signal);
+}
+
+static void watch_signals(struct agent *a)
+{
+    static const int numbers[4] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+    signal(SIGPIPE, SIG_IGN);
+    for (int i = 0; a->attached && i < 4; i++) {
+        uv_signal_init(&a->loop, &a->signals[i]);
+        a->signals[i].data = a;
+        uv_signal_start(&a->signals[i], on_signal, numbers[i]);
+    }
+}
+
+/* --- start and end --------------------------------------------------------------------------- */
+
+/* The words a worker can satisfy in a task's requires: its labels. */
+static char *make_caps(const struct config *config)
+{
+    struct buf caps = BUF_INIT;
+    buf_addc(&caps, ',');
+    const char *at = config->labels;
+    while (*at) {
+        size_t len = strcspn(at, ",");
+        if (len)
+            buf_addf(&caps, "label:%.*s,", (int)len, at);
+        at += len + (at[len] == ',');
+    }
+    return buf_detach(&caps);
+}
+
+static void start_timers(struct agent *a)
+{
+    uv_timer_t *timers[] = {&a->renew_timer, &a->poll_timer,  &a->due_timer,
+                            &a->step_timer,  &a->drain_timer, &a->follow_timer};
+    for (size_t i = 0; i < sizeof timers / sizeof *timers; i++) {
+        uv_timer_init(&a->loop, timers[i]);
+        timers[i]->data = a;
+    }
+    uint64_t renew = (uint64_t)a->config->health_report_interval_ms;
+    uint64_t poll = (uint64_t)a->config->poll_interval_ms;
+    uv_timer_start(&a->renew_timer, on_renew_timer, renew, renew);
+    uv_timer_start(&a->poll_timer, on_poll_timer, poll, poll);
+    uv_prepare_init(&a->loop, &a->prepare);
+    a->prepare.data = a;
+    uv_prepare_start(&a->prepare, agent_step);
+}
+
+static void connect_all(struct agent *a, int supervisor_fd)
+{
+    struct superlink_events super = {on_frame, on_super_closed, a};
+    struct redisio_events redis = {on_redis_up, on_redis_down, on_redis_message, on_redis_hopeless,
+                                   a};
+    struct buf channel = BUF_INIT, key = BUF_INIT;
+    key_queue(&key, a->config->queue);
+    buf_addf(&channel, "%s:%s%s", key.data, CHANNEL_WAKE, a->config->name);
+    a->queue_key = buf_detach(&key);
+    a->super = superlink_new(&a->loop, supervisor_fd, &super);
+    struct wire_hello hello = {WIRE_VERSION, (uint32_t)getpid()};
+    superlink_send(a->super, WIRE_HELLO, &hello, sizeof hello, NULL, 0);
+    a->redis = redisio_new(&a->loop, &a->endpoint, channel.data, &redis);
+    buf_free(&channel);
+}
+
+static void close_handle(uv_handle_t *handle, void *unused)
+{
+    (void)unused;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+static void agent_end(struct agent *a)
+{
+    superlink_close(a->super);
+    redisio_close(a->redis);
+    follow_free(a);
+    report_drop_recent(a, true);
+    uv_run(&a->loop, UV_RUN_NOWAIT);
+    uv_walk(&a->loop, close_handle, NULL);
+    uv_run(&a->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&a->loop);
+    if (a->runs.slots)
+        runs_free(&a->runs);
+    cmd_free(&a->cmd);
+    free(a->queue_key);
+    free(a->info);
+    free(a->caps);
+    free(a->reconcile_runs);
+    endpoint_free(&a->endpoint);
+}
+
+int agent_run(int supervisor_fd, struct config *config, const struct config_flags *flags,
+              bool attached, char **argv)
+{
+    static struct agent agent;
+    struct agent *a = &agent;
+    struct buf error = BUF_INIT;
+    unsigned seed = 0;
+    if (getrandom(&seed, sizeof seed, 0) == sizeof seed)
+        srandom(seed);
+    a->config = config;
+    a->flags = flags;
+    a->attached = attached;
+    a->argv = argv;
+    a->cmd = (struct cmd)CMD_INIT;
+    a->caps = make_caps(config);
+    a->config_mtime_ns = file_mtime_ns(config->file);
+    log_base("worker", config->name);
+    if (!endpoint_from_config(&a->endpoint, config, &error)) {
+        fprintf(stderr, "redisWorker: %s\n", error.data);
+        buf_free(&error);
+        return 2;
+    }
+    uv_loop_init(&a->loop);
+    watch_signals(a);
+    start_timers(a);
+    connect_all(a, supervisor_fd);
+    uv_run(&a->loop, UV_RUN_DEFAULT);
+    agent_end(a);
+    return a->exit_code;
+}

@@ -1,0 +1,261 @@
+#include "worker/agent_state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "worker/launch.h"
+
+enum {
+    AVAILABLE_MS = 100, /* how long a reading of free memory is good */
+    READY_MS = 250,     /* a task claimed ahead that has not started by then goes back */
+    AUTO_SHARE = 2      /* min_dram=auto counts for memory / (cores * this) */
+};
+
+static struct room room_now(struct agent *a)
+{
+    mono_ms_t now = mono_now();
+    if (mono_diff(now, a->available_read) >= AVAILABLE_MS) {
+        a->available_bytes = resources_available("");
+        a->available_read = now;
+    }
+    struct load load = {
+        .mem_promised_bytes = a->runs.started_mem_bytes,
+        .mem_available_bytes = a->available_bytes,
+        .mcpu_promised = a->runs.started_mcpu,
+        .running = (uint32_t)a->runs.lists[RUN_STARTED].count,
+    };
+    return admission_room(&a->capacity, &load);
+}
+
+static uint64_t auto_mem_bytes(const struct agent *a)
+{
+    uint64_t cores = (a->capacity.mcpu + 999) / 1000;
+    return a->capacity.mem_bytes / (cores ? cores : 1) / AUTO_SHARE;
+}
+
+/* --- starting -------------------------------------------------------------------------------- */
+
+static bool write_script(const char *path, const struct buf *script, struct buf *error)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    bool ok = fd >= 0;
+    for (size_t at = 0; ok && at < script->len;) {
+        ssize_t n = write(fd, script->data + at, script->len - at);
+        ok = n > 0;
+        at += ok ? (size_t)n : 0;
+    }
+    if (fd >= 0 && close(fd) != 0)
+        ok = false;
+    if (!ok)
+        buf_addf(error, "cannot write its command to %s: %s", path, strerror(errno));
+    return ok;
+}
+
+/* A task that this worker cannot start at all ends like a program with exit code 126. */
+static void refuse(struct agent *a, struct run *run, const char *why)
+{
+    log_event(LOG_WARN, "task_not_started", kv_text("task", run->id), kv_text("why", why));
+    struct wire_exit how = {.slot = run->slot, .status = 126 << 8};
+    how.start_wall_ms = how.end_wall_ms = (uint64_t)wall_now().ms;
+    run->start_error = xstrdup(why);
+    run_end(&a->runs, run, &how);
+    run->fate = RUN_REFUSED;
+}
+
+static void start(struct agent *a, struct run *run)
+{
+    struct launch launch;
+    struct buf error = BUF_INIT, script = BUF_INIT;
+    buf_addf(&script, "%s/out/%u.sh", a->config->state_dir, run->slot);
+    if (!launch_make(&launch, run, a->config, script.data, &error) ||
+        (launch.script.len && !write_script(script.data, &launch.script, &error))) {
+        refuse(a, run, error.data);
+    } else {
+        superlink_send(a->super, WIRE_START, &launch.head, sizeof launch.head, launch.tail.data,
+                       launch.tail.len);
+        run->in_supervisor = true;
+        if (log_on(LOG_DEBUG))
+            log_event(LOG_DEBUG, "task_start", kv_text("task", run->id),
+                      kv_uint("try", run->try_number), kv_uint("slot", run->slot));
+    }
+    buf_free(&run->record);
+    launch_free(&launch);
+    buf_free(&error);
+    buf_free(&script);
+}
+
+void claim_start_ready(struct agent *a)
+{
+    struct run_list *ready = &a->runs.lists[RUN_READY];
+    if (!ready->first || a->super_gone)
+        return;
+    mono_ms_t now = mono_now();
+    bool may_start = a->mode == MODE_RUN && mono_diff(now, a->no_start_before) >= 0;
+    struct room room = room_now(a);
+    while (may_start && ready->first) {
+        struct run *run = ready->first;
+        if (!admission_fits(&room, run->mem_bytes, run->mcpu) || !run_start(&a->runs, run))
+            break;
+        room.mem_bytes -= run->mem_bytes;
+        room.mcpu -= run->mcpu;
+        room.slots--;
+        start(a, run);
+    }
+    if (!ready->first)
+        return;
+    int64_t age = mono_diff(now, ready->first->claimed);
+    if (a->mode != MODE_RUN || age >= READY_MS) {
+        while (ready->first)
+            run_give_up(&a->runs, ready->first, RUN_RELEASED);
+        a->mean_wall_us = (uint64_t)AHEAD_MS * 1000; /* tasks are longer than was thought */
+    } else {
+        agent_wake(a, (uint64_t)(READY_MS - age));
+    }
+}
+
+/* --- claiming -------------------------------------------------------------------------------- */
+
+static void on_claim(void *arg, const redisReply *reply);
+
+static void send_claim(struct agent *a)
+{
+    claim_build(&a->cmd, a->queue_key, &a->claim);
+    a->claiming = redisio_send(a->redis, &a->cmd, on_claim, a);
+}
+
+static uint64_t random_u64(void)
+{
+    uint64_t value;
+    if (getrandom(&value, sizeof value, 0) != sizeof value)
+        abort();
+    return value;
+}
+
+static void take_tasks(struct agent *a, const redisReply *reply, const struct claim_answer *answer)
+{
+    for (size_t i = 0; i < answer->count; i++) {
+        struct claimed task;
+        if (!claim_task(reply, &a->claim, i, &task) ||
+            !run_add(&a->runs, task.id, task.nonce, task.record, a->claim.auto_mem_bytes)) {
+            log_event(LOG_ERROR, "claim_unreadable", kv_uint("index", i));
+            a->reconcile_wanted = true; /* gives back what could not be read */
+        }
+    }
+}
+
+static void on_outlook(void *arg, const redisReply *reply)
+{
+    struct agent *a = arg;
+    struct outlook outlook;
+    a->outlook_asked = false;
+    if (!reply || !outlook_read(reply, &outlook))
+        return;
+    bool busy = a->runs.lists[RUN_READY].count || a->runs.lists[RUN_STARTED].count;
+    if (!busy && outlook.in_progress == 0 && outlook.delayed == 0 && a->mode == MODE_RUN) {
+        log_event(LOG_INFO, "queue_empty", kv_uint("finished", outlook.finished));
+        agent_set_mode(a, MODE_STOP);
+    }
+}
+
+/* --exit_when_empty: nothing came, nothing runs here; does anything run or wait elsewhere? */
+static void maybe_empty(struct agent *a)
+{
+    if (!a->config->exit_when_empty || a->outlook_asked || a->runs.lists[RUN_READY].count ||
+        a->runs.lists[RUN_STARTED].count || a->runs.lists[RUN_ENDED].count || a->reporting)
+        return;
+    outlook_build(&a->cmd, a->queue_key);
+    a->outlook_asked = redisio_send(a->redis, &a->cmd, on_outlook, a);
+}
+
+static void on_claim(void *arg, const redisReply *reply)
+{
+    struct agent *a = arg;
+    struct claim_answer answer;
+    a->claiming = false;
+    if (!reply || !claim_read(reply, &answer)) {
+        a->claim_unknown = true;
+        agent_wake(a, 1000);
+        return;
+    }
+    if (answer.status == CLAIM_GONE) {
+        a->registered = false;
+        return;
+    }
+    lease_due(a, answer.due_ms);
+    if (answer.status == CLAIM_STOPPED) {
+        a->renew_wanted = true; /* which tells what is wanted of us */
+        return;
+    }
+    take_tasks(a, reply, &answer);
+    a->claim_rank = answer.more;
+    a->claim_empty = answer.count < a->claim.slots && answer.more < 0;
+    if (answer.more >= 0 || answer.count == a->claim.slots)
+        a->claim_wanted = true;
+    if (answer.count == 0 && answer.more < 0)
+        maybe_empty(a);
+}
+
+/* Room for tasks to have at hand, beyond that for tasks that start now. */
+static void add_ahead(const struct agent *a, struct room *room, uint32_t ahead)
+{
+    uint32_t running = (uint32_t)a->runs.lists[RUN_STARTED].count;
+    uint64_t mem = running ? a->runs.started_mem_bytes / running * ahead : 0;
+    uint64_t mcpu = running ? a->runs.started_mcpu / running * ahead : 0;
+    room->slots += ahead;
+    room->mem_bytes += mem;
+    room->mcpu = mcpu + room->mcpu > TASK_MCPU_MAX ? TASK_MCPU_MAX : room->mcpu + (uint32_t)mcpu;
+    for (struct run *run = a->runs.lists[RUN_READY].first; run; run = run->next) {
+        room->mem_bytes -= run->mem_bytes < room->mem_bytes ? run->mem_bytes : room->mem_bytes;
+        room->mcpu -= run->mcpu < room->mcpu ? run->mcpu : room->mcpu;
+        room->slots -= room->slots > 0;
+    }
+}
+
+void claim_step(struct agent *a)
+{
+    if (a->claiming || a->mode != MODE_RUN || !lease_ready(a) || a->renew_wanted || a->super_gone ||
+        mono_diff(mono_now(), a->no_start_before) < 0)
+        return;
+    if (a->claim_unknown) { /* an answer was lost: the same again */
+        a->claim_unknown = false;
+        send_claim(a);
+        return;
+    }
+    uint32_t ready = (uint32_t)a->runs.lists[RUN_READY].count;
+    uint32_t ahead =
+        admission_ahead((uint32_t)a->runs.lists[RUN_STARTED].count, a->mean_wall_us);
+    if (!a->claim_wanted || (ready > 0 && ready > ahead / 2))
+        return;
+    struct room room = room_now(a);
+    struct room most = admission_largest(&a->capacity);
+    if (ahead > 0 || ready > 0)
+        add_ahead(a, &room, ahead);
+    uint32_t free_slots = a->runs.free_count > ready ? a->runs.free_count - ready : 0;
+    if (room.slots > free_slots)
+        room.slots = free_slots;
+    a->claim_wanted = false;
+    if (room.slots == 0)
+        return;
+    a->claim = (struct claim_args){
+        .worker = a->config->name,
+        .incarnation = a->incarnation,
+        .request = random_u64(),
+        .nonce = random_u64(),
+        .free_mem_bytes = room.mem_bytes,
+        .free_mcpu = room.mcpu,
+        .slots = room.slots < CLAIM_MAX ? room.slots : CLAIM_MAX,
+        .auto_mem_bytes = auto_mem_bytes(a),
+        .caps = a->caps,
+        .rank = a->claim_rank > 0 ? (uint32_t)a->claim_rank : 0,
+        .most_mem_bytes = most.mem_bytes,
+        .most_mcpu = most.mcpu,
+    };
+    send_claim(a);
+    if (!a->claiming)
+        a->claim_wanted = true;
+}

@@ -1,0 +1,136 @@
+#include "worker/agent_state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/log.h"
+
+/*
+ * taskOutput -f: a reader subscribes to a channel of its own and publishes `follow ID CHANNEL` on the
+ * worker's wake channel, again every FOLLOW_MS / 3. The worker publishes on that channel 'o' or 'e' and
+ * bytes, and 'x' when the try has ended; then the rest is in the result. What a reader misses it has
+ * missed: it starts from the beginning each time it subscribes.
+ */
+enum { FOLLOW_MS = 15000, TAIL_MS = 100, CHUNK = 65536, CHUNKS_A_TURN = 16 };
+
+struct follow {
+    struct follow *next;
+    char id[TASK_ID_LEN + 1];
+    char *channel;
+    uint64_t at[2]; /* bytes sent of stdout, stderr */
+    mono_ms_t until;
+};
+
+static void on_tail(uv_timer_t *timer);
+
+static void drop(struct agent *a, struct follow **place)
+{
+    struct follow *f = *place;
+    *place = f->next;
+    free(f->channel);
+    free(f);
+    if (!a->follows)
+        uv_timer_stop(&a->follow_timer);
+}
+
+/* Publishes what has been added to one stream; returns whether there may be more at once. */
+static bool send_stream(struct agent *a, struct follow *f, const struct run *run, int which)
+{
+    static const char kinds[2] = {'o', 'e'};
+    char chunk[1 + CHUNK];
+    struct buf path = BUF_INIT;
+    result_stream_path(&path, a->config->state_dir, run->slot, which == 1);
+    int fd = open(path.data, O_RDONLY | O_CLOEXEC);
+    buf_free(&path);
+    if (fd < 0)
+        return false;
+    ssize_t n = 0;
+    for (int i = 0; i < CHUNKS_A_TURN; i++) {
+        n = pread(fd, chunk + 1, CHUNK, (off_t)f->at[which]);
+        if (n <= 0)
+            break;
+        chunk[0] = kinds[which];
+        redisio_publish(a->redis, f->channel, chunk, (size_t)n + 1);
+        f->at[which] += (uint64_t)n;
+    }
+    close(fd);
+    return n > 0;
+}
+
+static void on_tail(uv_timer_t *timer)
+{
+    struct agent *a = timer->data;
+    mono_ms_t now = mono_now();
+    for (struct follow **place = &a->follows; *place;) {
+        struct follow *f = *place;
+        const struct run *run = runs_find(&a->runs, f->id);
+        if (mono_diff(now, f->until) > 0 || !run) {
+            drop(a, place);
+            continue;
+        }
+        if (run->state == RUN_STARTED) {
+            send_stream(a, f, run, 0);
+            send_stream(a, f, run, 1);
+        }
+        place = &f->next;
+    }
+}
+
+void follow_ended(struct agent *a, const struct run *run)
+{
+    for (struct follow **place = &a->follows; *place;) {
+        struct follow *f = *place;
+        if (strcmp(f->id, run->id) != 0) {
+            place = &f->next;
+            continue;
+        }
+        bool more = true;
+        for (int turn = 0; more && turn < CHUNKS_A_TURN; turn++) {
+            more = send_stream(a, f, run, 0);
+            more = send_stream(a, f, run, 1) || more;
+        }
+        redisio_publish(a->redis, f->channel, "x", 1);
+        drop(a, place);
+    }
+}
+
+static struct follow *find(struct agent *a, const char *channel)
+{
+    for (struct follow *f = a->follows; f; f = f->next)
+        if (strcmp(f->channel, channel) == 0)
+            return f;
+    return NULL;
+}
+
+void follow_message(struct agent *a, const char *text, size_t len)
+{
+    char id[TASK_ID_LEN + 1], channel[256];
+    if (len >= sizeof channel || sscanf(text, "follow %14s %255s", id, channel) != 2)
+        return;
+    struct follow *f = find(a, channel);
+    if (!f) {
+        if (!runs_find(&a->runs, id)) {
+            redisio_publish(a->redis, channel, "x", 1);
+            return;
+        }
+        f = xcalloc(1, sizeof *f);
+        memcpy(f->id, id, sizeof f->id);
+        f->channel = xstrdup(channel);
+        f->next = a->follows;
+        a->follows = f;
+        log_event(LOG_DEBUG, "follow", kv_text("task", id));
+    }
+    f->until = mono_after(mono_now(), FOLLOW_MS);
+    if (!uv_is_active((uv_handle_t *)&a->follow_timer))
+        uv_timer_start(&a->follow_timer, on_tail, 0, TAIL_MS);
+}
+
+void follow_free(struct agent *a)
+{
+    while (a->follows)
+        drop(a, &a->follows);
+}

@@ -1,0 +1,294 @@
+#include "worker/agent_state.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+
+enum { REGISTER_AGAIN_MS = 1000, DUE_JITTER_MS = 50 };
+
+bool lease_ready(const struct agent *a)
+{
+    return a->registered && !a->reconcile_wanted && !a->reconciling && redisio_up(a->redis);
+}
+
+void lease_lost(struct agent *a)
+{
+    a->registering = a->renewing = a->reconciling = a->maintaining = false;
+    a->registered = false; /* asked anew: the queue may have given the name away */
+}
+
+static void on_due(uv_timer_t *timer)
+{
+    struct agent *a = timer->data;
+    a->maintain_wanted = true;
+}
+
+/* The queue has work due in so many ms. A little of it is drawn, so that a hundred workers do not all
+ * come at once. */
+void lease_due(struct agent *a, int64_t due_ms)
+{
+    if (due_ms == 0)
+        a->maintain_wanted = true;
+    else if (due_ms > 0)
+        uv_timer_start(&a->due_timer, on_due, (uint64_t)(due_ms + random() % DUE_JITTER_MS), 0);
+}
+
+/* --- register -------------------------------------------------------------------------------- */
+
+static void refuse_taken(struct agent *a, const struct register_answer *answer)
+{
+    struct buf why = BUF_INIT;
+    json_t *info = json_loadb(answer->info.data, answer->info.len, 0, NULL);
+    const char *host = json_string_value(json_object_get(info, "host"));
+    buf_addf(&why,
+             "a worker named %s is already in queue %s (host %s, pid %lld, last report %.1f s ago): "
+             "stop it, or give this one another --name",
+             a->config->name, a->config->queue, host ? host : "unknown",
+             (long long)json_integer_value(json_object_get(info, "pid")),
+             (double)answer->age_ms / 1000);
+    json_decref(info);
+    agent_refuse(a, why.data);
+    buf_free(&why);
+}
+
+static void on_register(void *arg, const redisReply *reply)
+{
+    struct agent *a = arg;
+    struct register_answer answer;
+    a->registering = false;
+    if (!reply || !register_read(reply, &answer)) {
+        agent_wake(a, REGISTER_AGAIN_MS);
+        return;
+    }
+    if (answer.status == REGISTER_TAKEN) {
+        refuse_taken(a, &answer);
+        return;
+    }
+    if (answer.status == REGISTER_AGAIN)
+        return;
+    a->registered = true;
+    a->reconcile_wanted = true;
+    a->claim_wanted = true;
+    a->renew_wanted = true;
+    log_event(LOG_INFO, "registered", kv_text("queue", a->config->queue));
+}
+
+static void send_register(struct agent *a)
+{
+    struct register_args args = {.worker = a->config->name,
+                                 .incarnation = a->incarnation,
+                                 .previous = a->previous,
+                                 .lease_ms = (uint64_t)a->config->lease_ms,
+                                 .info = a->info,
+                                 .max_losses = (uint32_t)a->config->max_losses};
+    register_build(&a->cmd, a->queue_key, &args);
+    a->registering = redisio_send(a->redis, &a->cmd, on_register, a);
+}
+
+/* --- renew ----------------------------------------------------------------------------------- */
+
+static void want_mode(struct agent *a, enum worker_want want)
+{
+    static const enum agent_mode modes[] = {MODE_RUN, MODE_DRAIN, MODE_STOP};
+    if (a->mode >= MODE_STOP || modes[want] == a->mode)
+        return;
+    if (want == WANT_RUN) {
+        a->paused = false;
+        a->pause_reason = NULL;
+        a->fast_failures = 0;
+    }
+    agent_set_mode(a, modes[want]);
+}
+
+static void cancel_runs(struct agent *a, const redisReply *reply, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct run *run = runs_find(&a->runs, renew_cancel(reply, i));
+        if (!run || run->cancelled)
+            continue;
+        run->cancelled = true;
+        log_event(LOG_INFO, "task_cancel", kv_text("task", run->id), kv_uint("try", run->try_number));
+        if (run->state == RUN_READY)
+            run_give_up(&a->runs, run, RUN_RELEASED); /* the queue's flag makes it cancelled */
+        else if (run->state == RUN_STARTED)
+            agent_kill(a, run, WIRE_WHY_CANCEL, (uint64_t)a->config->kill_grace_ms);
+    }
+}
+
+static void on_renew(void *arg, const redisReply *reply)
+{
+    struct agent *a = arg;
+    struct renew_answer answer;
+    a->renewing = false;
+    if (!reply || !renew_read(reply, &answer))
+        return; /* the timer asks again */
+    if (answer.status == RENEW_GONE) {
+        a->registered = false;
+        return;
+    }
+    struct wire_lease lease = {(uint64_t)a->config->lease_ms};
+    superlink_send(a->super, WIRE_LEASE, &lease, sizeof lease, NULL, 0);
+    if (answer.status == RENEW_MISMATCH)
+        a->reconcile_wanted = true;
+    lease_due(a, answer.due_ms);
+    want_mode(a, answer.want);
+    cancel_runs(a, reply, answer.cancels);
+}
+
+static char *make_stats(const struct agent *a)
+{
+    static const char *const modes[] = {"run", "drain", "stop", "return"};
+    json_t *stats = json_pack(
+        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "mode",
+        a->paused ? "paused" : modes[a->mode], "running",
+        (json_int_t)a->runs.lists[RUN_STARTED].count, "ready",
+        (json_int_t)a->runs.lists[RUN_READY].count, "unreported",
+        (json_int_t)a->runs.lists[RUN_ENDED].count, "mem_promised",
+        (json_int_t)a->runs.started_mem_bytes, "mem_available", (json_int_t)a->available_bytes,
+        "mcpu_promised", (json_int_t)a->runs.started_mcpu, "tries", (json_int_t)a->tries_done,
+        "stale", (json_int_t)a->stale_reports);
+    if (a->pause_reason)
+        json_object_set_new(stats, "reason", json_string(a->pause_reason));
+    char *text = json_dumps(stats, JSON_COMPACT);
+    json_decref(stats);
+    return text;
+}
+
+static void send_renew(struct agent *a)
+{
+    uint64_t digest;
+    size_t held = runs_held(&a->runs, &digest);
+    char *stats = make_stats(a);
+    renew_build(&a->cmd, a->queue_key, a->config->name, a->incarnation,
+                (uint64_t)a->config->lease_ms, held, digest, stats);
+    free(stats);
+    a->renewing = redisio_send(a->redis, &a->cmd, on_renew, a);
+    if (a->renewing)
+        a->renew_wanted = false;
+}
+
+/* --- reconcile ------------------------------------------------------------------------------- */
+
+static void on_reconcile(void *arg, const redisReply *reply)
+{
+    struct agent *a = arg;
+    size_t total = a->reconcile_count + a->reconcile_recent;
+    enum reconcile_result *results = xcalloc(total + 1, sizeof *results);
+    bool known = reply && reconcile_read(reply, total, results);
+    a->reconciling = false;
+    if (!known) {
+        a->registered = false;
+        a->reconcile_wanted = true;
+    }
+    for (size_t i = 0; known && i < a->reconcile_count; i++) {
+        struct run *run = a->reconcile_runs[i];
+        if (results[i] != RECONCILE_STALE) {
+            if (results[i] == RECONCILE_RETAKEN)
+                log_event(LOG_WARN, "task_retaken", kv_text("task", run->id));
+            continue;
+        }
+        log_event(LOG_WARN, "task_taken_away", kv_text("task", run->id),
+                  kv_uint("try", run->try_number));
+        /* One that has ended is still reported: the answer may be that it was recorded before. */
+        if (run->state == RUN_STARTED) {
+            run->stale = true;
+            agent_kill(a, run, WIRE_WHY_STALE, 0);
+        } else if (run->state == RUN_READY) {
+            run_remove(&a->runs, run);
+        }
+    }
+    free(results);
+    free(a->reconcile_runs);
+    a->reconcile_runs = NULL;
+}
+
+/* No claim or report is under way, so that both sides speak of the same moment. */
+static void send_reconcile(struct agent *a)
+{
+    uint64_t digest;
+    size_t held = runs_held(&a->runs, &digest);
+    a->reconcile_runs = xcalloc(held + 1, sizeof(struct run *));
+    a->reconcile_count = a->reconcile_recent = 0;
+    reconcile_begin(&a->cmd, a->queue_key, a->config->name, a->incarnation);
+    for (int state = RUN_READY; state <= RUN_ENDED; state++)
+        for (struct run *run = a->runs.lists[state].first; run; run = run->next)
+            if (!run->stale) {
+                reconcile_add(&a->cmd, run->id, run->try_number, run->nonce);
+                a->reconcile_runs[a->reconcile_count++] = run;
+            }
+    for (const struct recent *r = a->recent_again; r; r = r->next, a->reconcile_recent++)
+        reconcile_add(&a->cmd, r->id, r->try_number, r->nonce);
+    a->reconcile_wanted = false;
+    a->reconciling = redisio_send(a->redis, &a->cmd, on_reconcile, a);
+    if (!a->reconciling) {
+        a->reconcile_wanted = true;
+        free(a->reconcile_runs);
+        a->reconcile_runs = NULL;
+    }
+}
+
+/* --- maintain, leave ------------------------------------------------------------------------- */
+
+static void on_maintain(void *arg, const redisReply *reply)
+{
+    struct agent *a = arg;
+    int64_t due_ms, lost;
+    a->maintaining = false;
+    if (!reply || !maintain_read(reply, &due_ms, &lost))
+        return;
+    if (lost > 0)
+        log_event(LOG_WARN, "leases_ended", kv_int("tasks", lost));
+    lease_due(a, due_ms);
+}
+
+static void send_maintain(struct agent *a)
+{
+    a->maintain_wanted = false;
+    maintain_build(&a->cmd, a->queue_key, (uint32_t)a->config->max_losses,
+                   (uint64_t)a->config->keep_finished,
+                   (uint64_t)a->config->keep_finished_days * (uint64_t)SETTING_DAY_MS,
+                   agent_keep_output_bytes(a));
+    a->maintaining = redisio_send(a->redis, &a->cmd, on_maintain, a);
+}
+
+static void on_leave(void *arg, const redisReply *reply)
+{
+    struct agent *a = arg;
+    a->leaving = false;
+    if (reply && leave_read(reply))
+        a->left = true;
+    else if (!reply)
+        agent_wake(a, REGISTER_AGAIN_MS);
+}
+
+void lease_leave(struct agent *a)
+{
+    if (a->leaving || !a->registered)
+        return;
+    leave_build(&a->cmd, a->queue_key, a->config->name, a->incarnation);
+    a->leaving = redisio_send(a->redis, &a->cmd, on_leave, a);
+}
+
+void lease_step(struct agent *a)
+{
+    if (!redisio_up(a->redis) || a->left || a->leaving)
+        return;
+    if (!a->registered) {
+        if (!a->registering)
+            send_register(a);
+        return;
+    }
+    if (a->reconciling)
+        return;
+    if (a->reconcile_wanted) {
+        if (!a->claiming && !a->reporting && !a->claim_unknown)
+            send_reconcile(a);
+        return;
+    }
+    if (a->renew_wanted && !a->renewing && !a->claiming && !a->claim_unknown)
+        send_renew(a);
+    if (a->maintain_wanted && !a->maintaining)
+        send_maintain(a);
+}

@@ -1,0 +1,273 @@
+#include "worker/agent_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+
+enum {
+    BATCH_MS = 4,        /* results of short tasks wait this long for company */
+    BATCH_FULL = 32,     /* or until there are so many */
+    AGAIN_MS = 1000,     /* a report without an answer is sent again after this */
+    FAST_FAILURE_MS = 5000,
+    NO_START_MS = 1000
+};
+#define BATCH_BYTES (4u << 20)
+
+/* --- what Redis may still lose --------------------------------------------------------------- */
+
+void report_keep_recent(struct agent *a, const struct run *run, struct result *result)
+{
+    struct recent *r = xcalloc(1, sizeof *r);
+    r->reported = mono_now();
+    memcpy(r->id, run->id, sizeof r->id);
+    memcpy(r->nonce, run->nonce, sizeof r->nonce);
+    r->try_number = run->try_number;
+    r->outcome = result->outcome;
+    r->delay_ms = result->delay_ms;
+    r->entry = result->entry; /* taken over */
+    r->output = result->output;
+    result->entry = result->output = (struct buf)BUF_INIT;
+    r->bytes = sizeof *r + r->entry.cap + r->output.cap;
+    *(a->recent_last ? &a->recent_last->next : &a->recent_first) = r;
+    a->recent_last = r;
+    a->recent_bytes += r->bytes;
+}
+
+void report_drop_recent(struct agent *a, bool all)
+{
+    mono_ms_t now = mono_now();
+    while (a->recent_first) {
+        struct recent *r = a->recent_first;
+        if (!all && a->recent_bytes <= RECENT_BYTES && mono_diff(now, r->reported) < RECENT_MS)
+            return;
+        a->recent_first = r->next;
+        if (a->recent_again == r)
+            a->recent_again = r->next;
+        if (!r->next)
+            a->recent_last = NULL;
+        a->recent_bytes -= r->bytes;
+        buf_free(&r->entry);
+        buf_free(&r->output);
+        free(r);
+    }
+}
+
+/* --- health ---------------------------------------------------------------------------------- */
+
+static void on_health(void *arg, const redisReply *reply)
+{
+    struct agent *a = arg;
+    struct outlook outlook;
+    a->health_asked = false;
+    if (!reply || !outlook_read(reply, &outlook) || a->fast_failures == 0)
+        return;
+    if (!a->streak_known) {
+        a->streak_known = true;
+        a->finished_at_streak = outlook.finished;
+        return;
+    }
+    if (a->paused || outlook.finished <= a->finished_at_streak)
+        return;
+    a->paused = true;
+    a->pause_reason = "its last tries all failed at once, while others finish: resumeWorker puts it back";
+    log_event(LOG_ERROR, "worker_paused", kv_uint("failures", a->fast_failures),
+              kv_text("why", a->pause_reason));
+    want_build(&a->cmd, a->queue_key, "drain", a->config->name);
+    redisio_send(a->redis, &a->cmd, NULL, NULL);
+    agent_set_mode(a, MODE_DRAIN);
+    a->renew_wanted = true;
+}
+
+/* A machine on which everything fails at once must not eat the queue, if it works elsewhere. */
+static void watch_health(struct agent *a, const struct run *run, enum try_outcome outcome)
+{
+    if (outcome == TRY_FINISHED)
+        a->fast_failures = 0;
+    if (outcome != TRY_FAILED || run->exit.wall_us >= FAST_FAILURE_MS * 1000)
+        return;
+    if (a->fast_failures++ == 0)
+        a->streak_known = false;
+    bool look = !a->streak_known || (a->config->broken_after > 0 &&
+                                     a->fast_failures >= (uint64_t)a->config->broken_after);
+    if (look && !a->health_asked && !a->paused) {
+        outlook_build(&a->cmd, a->queue_key);
+        a->health_asked = redisio_send(a->redis, &a->cmd, on_health, a);
+    }
+}
+
+/* --- reporting ------------------------------------------------------------------------------- */
+
+static void acknowledge(struct agent *a, struct run *run, uint32_t flags)
+{
+    if (run->in_supervisor && !a->super_gone) {
+        struct wire_ack ack = {run->slot, flags};
+        superlink_send(a->super, WIRE_ACK, &ack, sizeof ack, NULL, 0);
+    }
+    run_remove(&a->runs, run);
+}
+
+static void log_result(const struct run *run, const struct result *result, const char *answer)
+{
+    bool failed = result->outcome == TRY_FAILED || result->outcome == TRY_TIMEOUT;
+    if (!log_on(failed ? LOG_WARN : LOG_DEBUG))
+        return;
+    log_event(failed ? LOG_WARN : LOG_DEBUG, "task_end", kv_text("task", run->id),
+              kv_uint("try", run->try_number), kv_text("outcome", try_outcome_name(result->outcome)),
+              kv_int("status", run->exit.status), kv_uint("wall_us", run->exit.wall_us),
+              kv_text("answer", answer));
+}
+
+static void settle(struct agent *a, struct run *run, struct result *result,
+                   enum report_result answer)
+{
+    static const char *const names[] = {"recorded", "yours", "stale", "unknown"};
+    if (answer == REPORT_STALE || answer == REPORT_UNKNOWN) {
+        a->stale_reports++;
+        log_event(LOG_WARN, "report_refused", kv_text("task", run->id),
+                  kv_uint("try", run->try_number), kv_text("answer", names[answer]));
+    }
+    log_result(run, result, names[answer]);
+    if (run->fate == RUN_RAN) {
+        a->tries_done++;
+        if (result->outcome == TRY_FAILED || result->outcome == TRY_TIMEOUT)
+            a->tries_failed++;
+        a->mean_wall_us = admission_mean(a->mean_wall_us, result->wall_us);
+        watch_health(a, run, result->outcome);
+    }
+    if (answer == REPORT_RECORDED)
+        report_keep_recent(a, run, result);
+    acknowledge(a, run, result->ack_flags);
+    a->claim_wanted = true;
+}
+
+static void on_report(void *arg, const redisReply *reply)
+{
+    struct agent *a = arg;
+    enum report_result answers[REPORT_MOST];
+    int64_t due_ms;
+    size_t count = a->report_count;
+    if (!reply && a->report_recent)
+        a->recent_again = a->recent_first;
+    bool known = reply && report_read(reply, count + a->report_recent, answers, &due_ms);
+    a->reporting = false;
+    a->report_count = a->report_recent = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct run *run = a->report_runs[i];
+        if (known) {
+            settle(a, run, &a->report_results[i], answers[i]);
+        } else {
+            /* It cannot be made anew: its files may have been moved to result_dir. */
+            run->not_before = mono_after(mono_now(), redisio_up(a->redis) ? AGAIN_MS : 0);
+            run->kept = xmalloc(sizeof *run->kept);
+            *run->kept = a->report_results[i];
+            a->report_results[i] = (struct result){.entry = BUF_INIT, .output = BUF_INIT};
+            run_unreport(&a->runs, run);
+        }
+        result_free(&a->report_results[i]);
+    }
+    if (known)
+        lease_due(a, due_ms);
+    else
+        agent_wake(a, AGAIN_MS);
+}
+
+static void add_item(struct agent *a, const char *id, uint16_t try_number, const char *nonce,
+                     enum try_outcome outcome, int64_t delay_ms, const struct buf *entry,
+                     const struct buf *output)
+{
+    struct report_item item = {id,      try_number, nonce,
+                               outcome, delay_ms,   {entry->data, entry->len},
+                               {output->data, output->len}};
+    report_add(&a->cmd, &item);
+}
+
+static void make_result(struct agent *a, struct run *run, struct result *result)
+{
+    struct result_files files = agent_files(a);
+    if (run->kept) {
+        *result = *run->kept;
+        free(run->kept);
+        run->kept = NULL;
+        return;
+    }
+    result_make(result, run, a->config, &files);
+    int error = run->exit.spawn_errno;
+    if (run->fate == RUN_RAN && error && result->outcome == TRY_RELEASED) {
+        log_event(LOG_ERROR, "cannot_start_processes", kv_text("why", strerror(error)));
+        a->no_start_before = mono_after(mono_now(), NO_START_MS);
+    }
+}
+
+/* Results that a restarted Redis may have forgotten, as many as fit one call. */
+static size_t add_recent(struct agent *a, size_t room)
+{
+    size_t added = 0;
+    for (; a->recent_again && added < room; a->recent_again = a->recent_again->next, added++) {
+        const struct recent *r = a->recent_again;
+        add_item(a, r->id, r->try_number, r->nonce, r->outcome, r->delay_ms, &r->entry, &r->output);
+    }
+    return added;
+}
+
+static bool batch_due(struct agent *a)
+{
+    const struct run_list *ended = &a->runs.lists[RUN_ENDED];
+    if (ended->count >= BATCH_FULL || a->mode >= MODE_STOP ||
+        !admission_ahead((uint32_t)a->runs.lists[RUN_STARTED].count, a->mean_wall_us))
+        return true;
+    mono_ms_t now = mono_now();
+    if (a->batch_since.ms == 0) {
+        a->batch_since = now;
+        agent_wake(a, BATCH_MS);
+    }
+    return mono_diff(now, a->batch_since) >= BATCH_MS;
+}
+
+/* Runs whose queue has given them to somebody else end here, in silence. */
+static void drop_stale(struct agent *a)
+{
+    for (struct run *run = a->runs.lists[RUN_ENDED].first, *next; run; run = next) {
+        next = run->next;
+        if (run->stale)
+            acknowledge(a, run, 0);
+    }
+}
+
+void report_step(struct agent *a)
+{
+    drop_stale(a);
+    report_drop_recent(a, false);
+    struct run_list *ended = &a->runs.lists[RUN_ENDED];
+    if (a->reporting || !lease_ready(a) || (!ended->first && !a->recent_again))
+        return;
+    if (!a->recent_again && !batch_due(a))
+        return;
+    a->batch_since.ms = 0;
+    report_begin(&a->cmd, a->queue_key, a->config->name, (uint32_t)a->config->max_losses,
+                 agent_keep_output_bytes(a));
+    mono_ms_t now = mono_now();
+    size_t count = 0;
+    for (struct run *run = ended->first, *next;
+         run && count < REPORT_MOST && a->cmd.bytes.len < BATCH_BYTES; run = next) {
+        next = run->next;
+        if (mono_diff(run->not_before, now) > 0)
+            continue;
+        struct result *result = &a->report_results[count];
+        make_result(a, run, result);
+        add_item(a, run->id, run->try_number, run->nonce, result->outcome, result->delay_ms,
+                 &result->entry, &result->output);
+        a->report_runs[count++] = run;
+    }
+    a->report_recent = add_recent(a, REPORT_MOST - count);
+    a->report_count = count;
+    if (count + a->report_recent == 0)
+        return;
+    for (size_t i = 0; i < count; i++)
+        run_report(&a->runs, a->report_runs[i]);
+    a->reporting = redisio_send(a->redis, &a->cmd, on_report, a);
+    if (!a->reporting) {
+        a->reporting = true;
+        on_report(a, NULL);
+    }
+}

@@ -1,0 +1,442 @@
+#include "worker/agentlink.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "worker/capture.h"
+#include "worker/ending.h"
+#include "worker/slog.h"
+#include "worker/slot.h"
+#include "worker/spawn.h"
+#include "worker/ustime.h"
+#include "worker/wireio.h"
+
+#define STARTS_A_TURN 16 /* then exits are looked at: a burst of starts must not hide them */
+#define NO_HANDSHAKE  UINT32_MAX
+/* A STARTED waits this long for company: a task that ends meanwhile wakes the agent once, not twice. */
+#define STARTED_US (5 * (int64_t)US_PER_MS)
+
+static struct wireio io = {.fd = -1};
+static struct agentlink_identity self;
+static bool hello_said;
+static uint32_t agent_pid;
+static uint32_t handshake = NO_HANDSHAKE; /* the next slot to tell of */
+static uint32_t starts;
+static uint16_t queue[SLOT_MAX]; /* slots that owe a message; each at most once */
+static uint32_t queue_head, queue_len;
+static bool exit_queued; /* else the queue has only STARTED */
+static int64_t started_due_us; /* when they are sent at the latest */
+static uint64_t signals;
+static struct wire_bye bye;
+static bool bye_said;
+static int64_t lease_us, lease_length_us;
+
+void agentlink_init(const struct agentlink_identity *identity)
+{
+    self = *identity;
+}
+
+static void push(uint32_t number)
+{
+    struct slot *s = &slot_table[number];
+    if (s->queued || !hello_said || handshake != NO_HANDSHAKE)
+        return; /* told by the handshake */
+    if (queue_len == 0)
+        started_due_us = ustime_mono() + STARTED_US;
+    s->queued = true;
+    queue[(queue_head + queue_len++) % SLOT_MAX] = (uint16_t)number;
+}
+
+void agentlink_open(int fd)
+{
+    wireio_open(&io, fd);
+    hello_said = bye_said = false;
+    agent_pid = 0;
+    handshake = NO_HANDSHAKE;
+    queue_len = 0;
+    for (uint32_t i = 0; i < slot_high; i++)
+        slot_table[i].queued = slot_table[i].send_started = slot_table[i].send_exit = false;
+}
+
+void agentlink_close(void)
+{
+    if (io.fd >= 0)
+        close(io.fd);
+    wireio_open(&io, -1);
+    hello_said = false;
+}
+
+int agentlink_fd(void)
+{
+    return io.fd;
+}
+
+bool agentlink_hello(void)
+{
+    return io.fd >= 0 && hello_said;
+}
+
+uint32_t agentlink_agent_pid(void)
+{
+    return agent_pid;
+}
+
+static struct wire_welcome welcome(uint32_t capacity, uint32_t agent)
+{
+    return (struct wire_welcome){.version = WIRE_VERSION,
+                                 .supervisor_pid = (uint32_t)getpid(),
+                                 .capacity = capacity,
+                                 .used = slot_used,
+                                 .agent_pid = agent,
+                                 .incarnation = self.incarnation,
+                                 .previous = self.previous,
+                                 .output_max = self.output_max};
+}
+
+void agentlink_refuse(int fd, uint32_t agent)
+{
+    struct {
+        struct wire_frame frame;
+        struct wire_welcome welcome;
+    } answer = {{WIRE_WELCOME, sizeof(struct wire_welcome)}, welcome(0, agent)};
+    ssize_t sent = send(fd, &answer, sizeof answer, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)sent; /* a peer that has left needs no answer */
+    close(fd);
+}
+
+/* ---- What the agent says. A handler returns NULL, or what is wrong with the frame. ---- */
+
+static const char *on_hello(const uint8_t *payload, uint32_t length)
+{
+    struct wire_hello hello;
+    (void)length;
+    memcpy(&hello, payload, sizeof hello);
+    if (!wireio_room(&io, sizeof(struct wire_welcome)))
+        return "HELLO again before the answer was read";
+    struct wire_welcome answer = welcome(slot_capacity, hello.agent_pid);
+    wireio_put(&io, WIRE_WELCOME, &answer, sizeof answer, NULL, 0);
+    if (hello.agent_pid == 0)
+        return NULL; /* only asks */
+    if (hello.version != WIRE_VERSION)
+        slog("agent %u speaks version %u, this supervisor %u", hello.agent_pid, hello.version,
+             WIRE_VERSION);
+    for (; queue_len; queue_len--, queue_head = (queue_head + 1) % SLOT_MAX)
+        slot_table[queue[queue_head]].queued = false;
+    hello_said = true;
+    agent_pid = hello.agent_pid;
+    handshake = 0;
+    return NULL;
+}
+
+static void keep_cookie(struct slot *s, const struct wire_start_view *view)
+{
+    const char *cookie = spawn_cookie(view);
+    if (cookie && strlen(cookie) < sizeof s->cookie)
+        memcpy(s->cookie, cookie, strlen(cookie) + 1);
+    else
+        slog("slot %u: no DISTCOMP_COOKIE, or longer than %d bytes: a daemon of it could be missed",
+             s->exit.slot, SLOT_COOKIE_MAX - 1);
+}
+
+static void begin(uint32_t number, const struct wire_start_view *view)
+{
+    struct slot *s = slot_begin(number);
+    const struct wire_start *h = &view->head;
+    s->wait_leftover = h->flags & WIRE_START_WAIT_LEFTOVER;
+    s->grace_ms = h->grace_ms;
+    s->note_len = h->note_len;
+    memcpy(slot_note[number], view->note, h->note_len);
+    keep_cookie(s, view);
+    s->start_us = ustime_mono();
+    s->exit.start_wall_ms = ustime_wall_ms();
+    struct spawn_result r = spawn_task(number, view);
+    if (r.pid > 0) {
+        slot_set_main(number, r.pid);
+        capture_started(number);
+        const uint64_t for_ever_ms = INT64_MAX / US_PER_MS / 2;
+        if (h->timeout_ms && h->timeout_ms < for_ever_ms)
+            slot_set_deadline(number, s->start_us + (int64_t)h->timeout_ms * US_PER_MS);
+        s->send_started = true;
+        push(number);
+        return;
+    }
+    slog("slot %u: cannot %s: %s", number, r.step, strerror(r.error));
+    s->exit.spawn_errno = r.error;
+    s->exit.end_wall_ms = s->exit.start_wall_ms;
+    slot_end(number);
+    agentlink_exit(number);
+}
+
+static const char *on_start(const uint8_t *payload, uint32_t length)
+{
+    struct wire_start_view view;
+    if (!wire_parse_start(payload, length, &view))
+        return "START whose lengths and counts disagree";
+    if (view.head.slot >= slot_capacity)
+        return "START of a slot beyond capacity";
+    if (slot_table[view.head.slot].state != SLOT_FREE)
+        return "START of a slot in use";
+    starts++;
+    begin(view.head.slot, &view);
+    return NULL;
+}
+
+static const char *on_kill(const uint8_t *payload, uint32_t length)
+{
+    struct wire_kill kill_order;
+    (void)length;
+    memcpy(&kill_order, payload, sizeof kill_order);
+    if (kill_order.slot >= slot_capacity)
+        return "KILL of a slot beyond capacity";
+    if (kill_order.why == WIRE_WHY_NONE || kill_order.why > WIRE_WHY_ORPHAN)
+        return "KILL for no known reason";
+    ending_request(kill_order.slot, kill_order.why, kill_order.grace_ms); /* ended: its EXIT is on its way */
+    return NULL;
+}
+
+static const char *on_ack(const uint8_t *payload, uint32_t length)
+{
+    struct wire_ack ack;
+    (void)length;
+    memcpy(&ack, payload, sizeof ack);
+    if (ack.slot >= slot_capacity)
+        return "ACK of a slot beyond capacity";
+    struct slot *s = &slot_table[ack.slot];
+    if (s->state != SLOT_ENDED)
+        return "ACK of a slot that has not ended";
+    s->send_exit = s->send_started = false;
+    capture_acknowledged(ack.slot, ack.flags);
+    slot_free(ack.slot);
+    return NULL;
+}
+
+static const char *on_lease(const uint8_t *payload, uint32_t length)
+{
+    struct wire_lease lease;
+    (void)length;
+    memcpy(&lease, payload, sizeof lease);
+    const uint64_t for_ever_ms = INT64_MAX / US_PER_MS / 2;
+    bool none = lease.remaining_ms == 0 || lease.remaining_ms > for_ever_ms;
+    lease_length_us = none ? 0 : (int64_t)lease.remaining_ms * US_PER_MS;
+    lease_us = none ? 0 : ustime_mono() + lease_length_us;
+    return NULL;
+}
+
+static const char *on_bye(const uint8_t *payload, uint32_t length)
+{
+    (void)length;
+    struct wire_bye said;
+    memcpy(&said, payload, sizeof said);
+    if (said.mode > WIRE_BYE_REFUSED)
+        return "BYE of no known mode";
+    bye = said;
+    bye_said = true;
+    return NULL;
+}
+
+static const struct {
+    uint32_t type, length; /* 0: the handler checks it */
+    bool before_hello;
+    const char *(*handle)(const uint8_t *payload, uint32_t length);
+} orders[] = {
+    {WIRE_HELLO, sizeof(struct wire_hello), true, on_hello},
+    {WIRE_START, 0, false, on_start},
+    {WIRE_KILL, sizeof(struct wire_kill), false, on_kill},
+    {WIRE_ACK, sizeof(struct wire_ack), false, on_ack},
+    {WIRE_LEASE, sizeof(struct wire_lease), false, on_lease},
+    {WIRE_BYE, sizeof(struct wire_bye), true, on_bye},
+};
+
+static const char *handle(const struct wire_frame *frame, const uint8_t *payload)
+{
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+        if (orders[i].type != frame->type)
+            continue;
+        if (orders[i].length && orders[i].length != frame->length)
+            return "a frame of the wrong length";
+        if (!orders[i].before_hello && !hello_said)
+            return "an order before HELLO";
+        return orders[i].handle(payload, frame->length);
+    }
+    return "a frame of unknown type";
+}
+
+/* False: malformed. */
+static bool handle_frames(bool all)
+{
+    struct wire_frame frame;
+    const uint8_t *payload;
+    starts = 0;
+    while (all || (handshake == NO_HANDSHAKE && starts < STARTS_A_TURN)) {
+        int rc = wireio_next(&io, &frame, &payload);
+        if (rc == 0)
+            return true;
+        const char *wrong = rc < 0 ? "a frame larger than allowed" : handle(&frame, payload);
+        if (wrong) {
+            slog("dropping agent %u: it sent %s (type %u, %u bytes)", agent_pid, wrong, frame.type,
+                 frame.length);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool frame_waits(void)
+{
+    size_t have = io.in_len - io.in_at;
+    struct wire_frame frame;
+    if (have < sizeof frame)
+        return false;
+    memcpy(&frame, io.in + io.in_at, sizeof frame);
+    return frame.length > WIRE_FRAME_MAX || have >= sizeof frame + frame.length;
+}
+
+bool agentlink_busy(void)
+{
+    return io.fd >= 0 && handshake == NO_HANDSHAKE && frame_waits();
+}
+
+bool agentlink_read(void)
+{
+    if (!frame_waits() && wireio_fill(&io) < 0)
+        return false;
+    return handle_frames(false);
+}
+
+void agentlink_drain(void)
+{
+    handshake = NO_HANDSHAKE; /* nobody is there to be told */
+    while (io.fd >= 0) {
+        if (!handle_frames(true) || wireio_fill(&io) <= 0)
+            break;
+    }
+}
+
+/* ---- What the agent is told. ---- */
+
+static struct wire_started started_of(const struct slot *s)
+{
+    return (struct wire_started){s->exit.slot, s->exit.pid, s->exit.start_wall_ms};
+}
+
+/* TASK for each used slot, then READY; false while there is no room. */
+static bool tell_handshake(void)
+{
+    for (; handshake < slot_high; handshake++) {
+        const struct slot *s = &slot_table[handshake];
+        if (s->state == SLOT_FREE)
+            continue;
+        if (!wireio_room(&io, sizeof(struct wire_task) + WIRE_NOTE_MAX))
+            return false;
+        struct wire_task task = {started_of(s), s->state == SLOT_RUNNING, s->note_len};
+        wireio_put(&io, WIRE_TASK, &task, sizeof task, slot_note[handshake], s->note_len);
+    }
+    if (!wireio_room(&io, 0))
+        return false;
+    wireio_put(&io, WIRE_READY, NULL, 0, NULL, 0);
+    handshake = NO_HANDSHAKE;
+    for (uint32_t i = 0; i < slot_high; i++)
+        if (slot_table[i].state == SLOT_ENDED)
+            agentlink_exit(i);
+    return true;
+}
+
+static void tell_slots(void)
+{
+    while (queue_len && wireio_room(&io, sizeof(struct wire_started) + sizeof(struct wire_exit) +
+                                             sizeof(struct wire_frame))) {
+        struct slot *s = &slot_table[queue[queue_head]];
+        queue_head = (queue_head + 1) % SLOT_MAX;
+        queue_len--;
+        s->queued = false;
+        if (s->send_started) {
+            struct wire_started started = started_of(s);
+            wireio_put(&io, WIRE_STARTED, &started, sizeof started, NULL, 0);
+        }
+        if (s->send_exit)
+            wireio_put(&io, WIRE_EXIT, &s->exit, sizeof s->exit, NULL, 0);
+        s->send_started = s->send_exit = false;
+    }
+    exit_queued = queue_len > 0;
+}
+
+static void tell_signals(void)
+{
+    for (int i = 1; signals && i < 64; i++) {
+        if (!agentlink_signal_waits(i) || !wireio_room(&io, sizeof(struct wire_signal)))
+            continue;
+        struct wire_signal s = {i, 0};
+        wireio_put(&io, WIRE_SIGNAL, &s, sizeof s, NULL, 0);
+        signals &= ~(1ull << i);
+    }
+}
+
+bool agentlink_pump(bool *blocked)
+{
+    *blocked = false;
+    if (io.fd < 0)
+        return true;
+    for (;;) {
+        if (handshake != NO_HANDSHAKE)
+            tell_handshake();
+        if (handshake == NO_HANDSHAKE && hello_said) {
+            tell_signals();
+            if (exit_queued || io.out_len || ustime_mono() >= started_due_us)
+                tell_slots();
+        }
+        if (io.out_len == 0)
+            return true;
+        int rc = wireio_flush(&io);
+        if (rc <= 0) {
+            *blocked = rc == 0;
+            return rc == 0;
+        }
+        if (handshake == NO_HANDSHAKE && (queue_len == 0 || !exit_queued))
+            return true;
+    }
+}
+
+int64_t agentlink_deadline(void)
+{
+    return agentlink_hello() && queue_len && io.out_len == 0 ? started_due_us : INT64_MAX;
+}
+
+void agentlink_exit(uint32_t number)
+{
+    slot_table[number].send_exit = true;
+    exit_queued = true;
+    push(number);
+}
+
+void agentlink_signal(int number)
+{
+    signals |= 1ull << number;
+}
+
+bool agentlink_signal_waits(int number)
+{
+    return signals >> number & 1;
+}
+
+void agentlink_forget_signals(void)
+{
+    signals = 0;
+}
+
+const struct wire_bye *agentlink_bye(void)
+{
+    return bye_said ? &bye : NULL;
+}
+
+int64_t agentlink_lease_us(void)
+{
+    return lease_us;
+}
+
+int64_t agentlink_lease_length_us(void)
+{
+    return lease_length_us;
+}

@@ -1,0 +1,44 @@
+/*
+ * capture.h - a slot's two output files, STATE_DIR/out/SLOT.out and SLOT.err.
+ *
+ * The child opens them by name, append-only, just before it executes the task (spawn.c): the supervisor
+ * holds no descriptor of them, so the cost of a spawn does not grow with the number of slots. A file is made
+ * at a slot's first use and used again: emptied by O_TRUNC when the last try wrote something, replaced
+ * when a process that we do not know may still hold it, made anew when the agent renamed it away.
+ *
+ * Since all writers append, a task never waits for a reader. A stream that outgrows output_max loses its
+ * middle: the bytes between the first and the last half are punched out of the file, whose size goes on
+ * growing while its blocks on disk stay bounded (by output_max and what is written between two looks).
+ *
+ * A task that opens /dev/stdout or /dev/stderr again opens the file itself, without our O_APPEND:
+ *   >>/dev/stderr  adds, as expected
+ *   >/dev/stderr   cuts off what the stream had so far (O_TRUNC), then writes at the start; later lines of
+ *                  the original descriptor follow at the end. `echo x >&2` has neither effect.
+ */
+#ifndef DISTCOMP_CAPTURE_H
+#define DISTCOMP_CAPTURE_H
+
+#include <stdint.h>
+
+#define CAPTURE_NAME_MAX 16
+
+/* dir_fd: STATE_DIR/out; removes files of earlier supervisors. output_max: bytes of a stream, at least 2
+   pages. */
+void capture_init(int dir_fd, uint64_t output_max);
+int capture_dir(void);
+/* "SLOT.out" (stream 0) or "SLOT.err" (stream 1). */
+void capture_name(uint32_t slot, int stream, char name[CAPTURE_NAME_MAX]);
+/* Flags for the child's open beside O_WRONLY|O_APPEND|O_CREAT. */
+int capture_open_flags(uint32_t slot, int stream);
+/* A try begins in the slot: its timer runs. */
+void capture_started(uint32_t slot);
+/* Sizes now, holes included. */
+void capture_sizes(uint32_t slot, uint64_t *out_bytes, uint64_t *err_bytes);
+/* ACK: flags of struct wire_ack. Makes room on disk where that matters. */
+void capture_acknowledged(uint32_t slot, uint32_t flags);
+
+/* When the next look is due (INT64_MAX: nothing runs), and the look itself. */
+int64_t capture_deadline(void);
+void capture_timer(int64_t now_us);
+
+#endif

@@ -1,0 +1,160 @@
+#include "worker/launch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/words.h"
+#include "worker/plaincmd.h"
+
+enum { PLAIN_WORDS = 256 }; /* a longer command goes through the shell */
+
+/* Variables by which libraries decide how many threads to use. */
+static const char *const thread_variables[] = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+                                               "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
+                                               "VECLIB_MAXIMUM_THREADS"};
+
+static void add_string(struct buf *strings, uint32_t *count, const char *s, size_t len)
+{
+    buf_add(strings, s, len);
+    buf_addc(strings, '\0');
+    ++*count;
+}
+
+static void add_text(struct buf *strings, uint32_t *count, const char *s)
+{
+    add_string(strings, count, s, strlen(s));
+}
+
+static void add_shell(struct launch *launch, struct buf *strings, uint32_t *count,
+                      const struct task *task, const struct config *config, const char *script_path)
+{
+    add_text(strings, count, config->shell);
+    if (task->params_len < LAUNCH_ARGUMENT_MAX) {
+        add_text(strings, count, "-c");
+        add_string(strings, count, task->params, task->params_len);
+    } else {
+        buf_add(&launch->script, task->params, task->params_len);
+        buf_addc(&launch->script, '\n');
+        add_text(strings, count, script_path);
+    }
+}
+
+static void make_shell(struct launch *launch, struct buf *strings, const struct task *task,
+                       const struct config *config, const char *script_path)
+{
+    struct plain_word words[PLAIN_WORDS];
+    size_t count;
+    if (strcmp(config->shell, "/bin/sh") == 0 && task->params_len < LAUNCH_ARGUMENT_MAX &&
+        plain_command(task->params, task->params_len, words, PLAIN_WORDS, &count)) {
+        launch->head.flags |= WIRE_START_DIRECT;
+        for (size_t i = 0; i < count; i++)
+            add_string(strings, &launch->head.argc, task->params + words[i].start, words[i].len);
+        add_shell(launch, strings, &launch->head.fallback_argc, task, config, script_path);
+    } else {
+        add_shell(launch, strings, &launch->head.argc, task, config, script_path);
+    }
+}
+
+static bool make_python(struct launch *launch, struct buf *strings, const struct task *task,
+                        const struct config *config, struct buf *error)
+{
+    struct words words = WORDS_INIT;
+    size_t offset;
+    bool ok = words_split(task->params, task->params_len, &words, &offset, error);
+    if (ok) {
+        launch->head.flags |= WIRE_START_DIRECT;
+        add_text(strings, &launch->head.argc, config->python);
+        for (size_t i = 0; i < words.count; i++)
+            add_text(strings, &launch->head.argc, words.argv[i]);
+        /* An interpreter that is not there says so as a shell would: exit code 127. */
+        add_text(strings, &launch->head.fallback_argc, "/bin/sh");
+        add_text(strings, &launch->head.fallback_argc, "-c");
+        add_text(strings, &launch->head.fallback_argc, "exec \"$0\" \"$@\"");
+        add_text(strings, &launch->head.fallback_argc, config->python);
+        for (size_t i = 0; i < words.count; i++)
+            add_text(strings, &launch->head.fallback_argc, words.argv[i]);
+    }
+    words_free(&words);
+    return ok;
+}
+
+static void add_variable(struct launch *launch, struct buf *strings, const char *name,
+                         const char *value)
+{
+    buf_addf(strings, "%s=%s", name, value);
+    buf_addc(strings, '\0');
+    launch->head.envc++;
+}
+
+static void add_environment(struct launch *launch, struct buf *strings, const struct run *run,
+                            const struct task *task, const struct config *config)
+{
+    char number[32];
+    add_variable(launch, strings, "DISTCOMP_TASK_ID", run->id);
+    snprintf(number, sizeof number, "%u", run->try_number);
+    add_variable(launch, strings, "DISTCOMP_TRY", number);
+    add_variable(launch, strings, "DISTCOMP_WORKER", config->name);
+    add_variable(launch, strings, "DISTCOMP_QUEUE", config->queue);
+    buf_addf(strings, "DISTCOMP_COOKIE=%s.%s", run->id, run->nonce);
+    buf_addc(strings, '\0');
+    launch->head.envc++;
+    const struct task_option *repeat = task_option(task, OPT_REPEAT);
+    if (repeat) {
+        snprintf(number, sizeof number, "%.*s", (int)repeat->len, repeat->value);
+        add_variable(launch, strings, "DISTCOMP_REPEAT", number);
+    }
+    snprintf(number, sizeof number, "%u", task->mcpu < 2000 ? 1 : task->mcpu / 1000);
+    for (size_t i = 0; i < sizeof thread_variables / sizeof *thread_variables; i++)
+        if (!getenv(thread_variables[i]))
+            add_variable(launch, strings, thread_variables[i], number);
+    for (size_t i = 0; i < task->option_count; i++)
+        if (task->options[i].tag == OPT_ENV)
+            add_string(strings, &launch->head.envc, task->options[i].value, task->options[i].len);
+}
+
+bool launch_make(struct launch *launch, const struct run *run, const struct config *config,
+                 const char *script_path, struct buf *error)
+{
+    struct task_head head;
+    struct task task;
+    memset(launch, 0, sizeof *launch);
+    launch->tail = launch->script = (struct buf)BUF_INIT;
+    if (!task_decode(run->record.data, run->record.len, &head, &task)) {
+        buf_adds(error, "its record cannot be read");
+        return false;
+    }
+    run_note(run, &launch->tail);
+    launch->head.note_len = (uint32_t)launch->tail.len;
+    const struct task_option *cwd = task_option(&task, OPT_CWD);
+    if (cwd) {
+        buf_add(&launch->tail, cwd->value, cwd->len);
+        launch->head.cwd_len = (uint32_t)cwd->len;
+    }
+    const struct task_option *leftovers = task_option(&task, OPT_LEFTOVERS);
+    if (leftovers && leftovers->len == 4 && memcmp(leftovers->value, "wait", 4) == 0)
+        launch->head.flags |= WIRE_START_WAIT_LEFTOVER;
+    launch->head.slot = run->slot;
+    launch->head.timeout_ms =
+        (uint64_t)task_option_number(&task, OPT_TIMEOUT, config->timeout_ms);
+    launch->head.grace_ms = (uint32_t)config->kill_grace_ms;
+    size_t start = launch->tail.len;
+    if (task.type == TASK_PYTHON) {
+        if (!make_python(launch, &launch->tail, &task, config, error))
+            return false;
+    } else if (task.type == TASK_SHELL) {
+        make_shell(launch, &launch->tail, &task, config, script_path);
+    } else {
+        buf_addf(error, "this worker does not run %s tasks", task_type_name(task.type));
+        return false;
+    }
+    add_environment(launch, &launch->tail, run, &task, config);
+    launch->head.strings_len = (uint32_t)(launch->tail.len - start);
+    return true;
+}
+
+void launch_free(struct launch *launch)
+{
+    buf_free(&launch->tail);
+    buf_free(&launch->script);
+}

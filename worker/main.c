@@ -1,0 +1,155 @@
+/*
+ * redisWorker: runs the tasks of a queue on this machine.
+ *
+ * One program, two roles (docs/operations.md). Started by a user it becomes the supervisor, which starts
+ * the same program again as the agent; or, where a supervisor without an agent lives on the state_dir
+ * (after SIGUSR1), the agent of that one.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/config.h"
+#include "common/link.h"
+#include "common/log.h"
+#include "worker/agent.h"
+#include "worker/resources.h"
+#include "worker/statedir.h"
+#include "worker/supervisor.h"
+#include "version.h"
+
+enum { EXIT_USAGE = 2, SUPERVISOR_SLOTS_MOST = 4096, SPARE_SLOTS = 512 };
+
+static void print_help(void)
+{
+    printf("usage: redisWorker [--SETTING VALUE]...\n\n"
+           "Runs the tasks of a queue on this machine until it is stopped. Settings are flags, environment\n"
+           "variables DISTCOMP_SETTING, or keys of conf.json, in this order of precedence:\n\n");
+    for (size_t i = 0; i < SETTING_TOTAL; i++) {
+        const struct setting *s = &settings[i];
+        if (!(s->scope & CONFIG_WORKER))
+            continue;
+        printf("  --%s", s->key);
+        if (s->preset[0])
+            printf(" (%s)", s->preset);
+        printf("\n      %s\n", s->help);
+    }
+    printf("  --conf FILE\n      read this conf.json\n  --help, --version\n\n"
+           "Signals: SIGTERM drains and leaves, a second one gives tasks back at once; SIGINT gives back at\n"
+           "once; SIGHUP reads conf.json again; SIGUSR1 leaves, and the tasks run on for the next\n"
+           "redisWorker with this state_dir. Exit: 0 left, 1 failed, 2 bad usage.\n");
+}
+
+/* Reads the command line. Returns -1 to go on, else the exit code. */
+static int read_flags(int argc, char **argv, struct config_flags *flags)
+{
+    struct buf error = BUF_INIT;
+    for (int i = 1; i < argc;) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            print_help();
+            return 0;
+        }
+        if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0) {
+            printf("redisWorker %s\n", DISTCOMP_VERSION);
+            return 0;
+        }
+        int took = config_take_flag(flags, argc, argv, i, CONFIG_WORKER, &error);
+        if (took <= 0) {
+            if (took == 0)
+                buf_addf(&error, "unknown option %s", argv[i]);
+            fprintf(stderr, "redisWorker: %s; see redisWorker --help\n", error.data);
+            buf_free(&error);
+            return EXIT_USAGE;
+        }
+        i += took;
+    }
+    return -1;
+}
+
+/* A wrong password or address should be seen by whoever starts the worker, not by its log. */
+static bool check_redis(const struct config *config)
+{
+    struct buf error = BUF_INIT;
+    struct endpoint endpoint;
+    bool ok = endpoint_from_config(&endpoint, config, &error);
+    struct link *link = ok ? link_open(&endpoint, &error) : NULL;
+    if (!link)
+        fprintf(stderr, "redisWorker: %s\n", error.data);
+    link_close(link);
+    endpoint_free(&endpoint);
+    buf_free(&error);
+    return link != NULL;
+}
+
+static uint32_t slots(const struct config *config)
+{
+    struct resources r;
+    resources_read(&r, "");
+    uint32_t mcpu = config->cpus_mcpu ? config->cpus_mcpu : r.mcpu;
+    uint32_t tasks = config->max_tasks ? (uint32_t)config->max_tasks : 16 * ((mcpu + 999) / 1000);
+    uint32_t all = tasks + SPARE_SLOTS; /* tries that have ended keep theirs until Redis knows */
+    return all < SUPERVISOR_SLOTS_MOST ? all : SUPERVISOR_SLOTS_MOST;
+}
+
+static int supervise(const struct config *config, char **argv)
+{
+    struct supervisor_options options = {
+        .state_dir = config->state_dir,
+        .capacity = slots(config),
+        .output_max = config->output_max_bytes,
+        .agent_argv = argv,
+        .orphan_policy = config->orphan_policy == ORPHAN_KEEP ? SUPERVISOR_ORPHANS_KEEP
+                                                              : SUPERVISOR_ORPHANS_STOP,
+    };
+    return supervisor_run(&options);
+}
+
+static int run(struct config *config, const struct config_flags *flags, char **argv)
+{
+    log_setup(STDERR_FILENO, (enum log_level)config->log_level,
+              (enum log_format)config->log_format);
+    const char *agent_fd = getenv("DISTCOMP_AGENT_FD");
+    if (agent_fd) {
+        int fd = (int)strtol(agent_fd, NULL, 10);
+        unsetenv("DISTCOMP_AGENT_FD");
+        return agent_run(fd, config, flags, false, argv);
+    }
+    if (!check_redis(config))
+        return 1;
+    char error[512];
+    int fd = statedir_attach(config->state_dir, error, sizeof error);
+    if (fd >= 0)
+        return agent_run(fd, config, flags, true, argv);
+    if (fd != STATEDIR_NONE) {
+        fprintf(stderr, "redisWorker: %s\n", error);
+        return 1;
+    }
+    return supervise(config, argv);
+}
+
+int main(int argc, char **argv)
+{
+    struct config_flags flags = CONFIG_FLAGS_INIT;
+    struct config config;
+    struct buf error = BUF_INIT;
+    static char self[4096]; /* the supervisor starts this again, under whatever name it was called */
+    int code = read_flags(argc, argv, &flags);
+    if (code >= 0) {
+        config_flags_free(&flags);
+        return code;
+    }
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n > 0)
+        argv[0] = self;
+    if (!config_load(&config, &flags, &error)) {
+        fprintf(stderr, "redisWorker: %s\n", error.data);
+        code = EXIT_USAGE;
+    } else {
+        code = run(&config, &flags, argv);
+    }
+    buf_free(&error);
+    config_free(&config);
+    config_flags_free(&flags);
+    return code;
+}

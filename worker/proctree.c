@@ -1,0 +1,231 @@
+#include "worker/proctree.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "worker/slog.h"
+
+static struct proc_stat table[PROCTREE_MAX];
+static size_t table_len;
+static int32_t child_pids[PROCTREE_MAX];
+static int children_fd = -1;
+static bool children_tried;
+
+/* Reads a whole small file; returns its length, -1 when it cannot be read. Always NUL-terminated. */
+static ssize_t read_file(const char *path, char *buffer, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    ssize_t n = read(fd, buffer, size - 1);
+    close(fd);
+    buffer[n > 0 ? n : 0] = 0;
+    return n;
+}
+
+/* Fields of /proc/PID/stat after the name, which may itself hold spaces and brackets. */
+static bool parse_stat(const char *text, struct proc_stat *stat)
+{
+    const char *p = strrchr(text, ')');
+    if (!p || p[1] != ' ')
+        return false;
+    stat->state = p[2];
+    p += 3;
+    long long field[20]; /* ppid is field 4 of the file, starttime field 22 */
+    for (int i = 4; i <= 22; i++) {
+        char *end;
+        field[i - 4] = strtoll(p, &end, 10);
+        if (end == p)
+            return false;
+        p = end;
+    }
+    stat->ppid = (int32_t)field[0];
+    stat->pgrp = (int32_t)field[1];
+    stat->session = (int32_t)field[2];
+    stat->start_ticks = (uint64_t)field[18];
+    return true;
+}
+
+bool proctree_stat(int32_t pid, struct proc_stat *stat)
+{
+    char path[48], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    if (read_file(path, text, sizeof text) <= 0)
+        return false;
+    stat->pid = pid;
+    return parse_stat(text, stat);
+}
+
+static int32_t parse_pid(const char *name)
+{
+    int32_t pid = 0;
+    for (; *name >= '0' && *name <= '9' && pid < 100000000; name++)
+        pid = pid * 10 + (*name - '0');
+    return *name ? 0 : pid;
+}
+
+size_t proctree_scan(const struct proc_stat **result)
+{
+    /* opendir would allocate */
+    static char entries[32768] __attribute__((aligned(16)));
+    table_len = 0;
+    *result = table;
+    int fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        slog("cannot read /proc: %s", strerror(errno));
+        return 0;
+    }
+    long n;
+    while ((n = syscall(SYS_getdents64, fd, entries, sizeof entries)) > 0) {
+        for (long at = 0; at < n;) {
+            const struct dirent64 *entry = (const void *)(entries + at);
+            int32_t pid = parse_pid(entry->d_name);
+            at += entry->d_reclen;
+            if (pid > 0 && table_len < PROCTREE_MAX && proctree_stat(pid, &table[table_len]))
+                table_len++;
+        }
+    }
+    close(fd);
+    return table_len;
+}
+
+int proctree_index(int32_t pid)
+{
+    size_t low = 0, high = table_len;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (table[middle].pid < pid)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < table_len && table[low].pid == pid ? (int)low : -1;
+}
+
+static size_t children_by_scan(void)
+{
+    const struct proc_stat *all;
+    size_t n = proctree_scan(&all), count = 0;
+    for (size_t i = 0; i < n; i++)
+        if (all[i].ppid == getpid())
+            child_pids[count++] = all[i].pid;
+    return count;
+}
+
+size_t proctree_children(const int32_t **pids)
+{
+    *pids = child_pids;
+    if (!children_tried) {
+        char path[64];
+        snprintf(path, sizeof path, "/proc/%d/task/%d/children", getpid(), getpid());
+        children_fd = open(path, O_RDONLY | O_CLOEXEC);
+        children_tried = true;
+    }
+    if (children_fd < 0)
+        return children_by_scan(); /* a kernel without CONFIG_PROC_CHILDREN */
+    char text[4097];
+    size_t count = 0;
+    int32_t pid = 0;
+    off_t at = 0;
+    ssize_t n;
+    while ((n = pread(children_fd, text, sizeof text - 1, at)) > 0) {
+        for (ssize_t i = 0; i < n; i++) {
+            if (text[i] >= '0' && text[i] <= '9') {
+                pid = pid * 10 + (text[i] - '0');
+            } else if (pid && count < PROCTREE_MAX) {
+                child_pids[count++] = pid;
+                pid = 0;
+            }
+        }
+        at += n;
+        if (n < 3072)
+            break; /* the kernel fills a page unless this is the end: saves the read of 0 bytes */
+    }
+    if (n < 0)
+        return children_by_scan();
+    return count;
+}
+
+/* Looks for prefix at the start of one of the NUL-terminated strings of buffer. */
+static const char *find_entry(const char *buffer, size_t len, bool at_start, const char *prefix)
+{
+    size_t plen = strlen(prefix);
+    for (size_t i = 0; i + plen <= len;) {
+        if (at_start && memcmp(buffer + i, prefix, plen) == 0)
+            return buffer + i;
+        const char *nul = memchr(buffer + i, 0, len - i);
+        if (!nul)
+            return NULL;
+        i = (size_t)(nul - buffer) + 1;
+        at_start = true;
+    }
+    return NULL;
+}
+
+bool proctree_environ(int32_t pid, const char *prefix, char *entry, size_t size)
+{
+    static char buffer[65536];
+    char path[48];
+    snprintf(path, sizeof path, "/proc/%d/environ", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    size_t len = 0;
+    bool at_start = true, found = false;
+    for (;;) {
+        ssize_t n = read(fd, buffer + len, sizeof buffer - len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        size_t total = len + (n > 0 ? (size_t)n : 0);
+        const char *hit = find_entry(buffer, total, at_start, prefix);
+        const char *end = hit ? memchr(hit, 0, total - (size_t)(hit - buffer)) : NULL;
+        if (end && (size_t)(end - hit) < size) {
+            memcpy(entry, hit, (size_t)(end - hit) + 1);
+            found = true;
+        }
+        if (end || n <= 0)
+            break;
+        /* Keep what may be the beginning of the string that is looked for: the last, unfinished one. */
+        const char *nul = memrchr(buffer, 0, total);
+        size_t keep_from = nul ? (size_t)(nul - buffer) + 1 : 0;
+        if (nul)
+            at_start = true;
+        len = total - keep_from;
+        memmove(buffer, buffer + keep_from, len);
+        if (len == sizeof buffer) { /* one string larger than the buffer: none of ours is */
+            len = 0;
+            at_start = false;
+        }
+    }
+    close(fd);
+    return found;
+}
+
+int proctree_signal(const struct proc_stat *stat, int signal)
+{
+    int fd = (int)syscall(SYS_pidfd_open, stat->pid, 0);
+    if (fd < 0 && errno == ESRCH)
+        return ESRCH;
+    struct proc_stat now;
+    int error = 0;
+    if (!proctree_stat(stat->pid, &now) || now.start_ticks != stat->start_ticks) {
+        error = ESRCH;
+    } else {
+        if (signal == SIGKILL && now.pgrp > 1 && now.pgrp != getpgrp() && now.session > 1 &&
+            now.session != getsid(0))
+            kill(-now.pgrp, SIGKILL);
+        long rc = fd >= 0 ? syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0)
+                          : kill(stat->pid, signal); /* a kernel before 5.3 */
+        error = rc < 0 ? errno : 0;
+    }
+    if (fd >= 0)
+        close(fd);
+    return error;
+}

@@ -1,0 +1,373 @@
+#include "worker/redisio.h"
+
+#include <hiredis/adapters/libuv.h>
+#include <hiredis/async.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/script.h"
+
+enum { BACKOFF_FIRST_MS = 100, BACKOFF_MOST_MS = 10000, SETUP_MS = 10000, ANSWER_MS = 20000 };
+enum { UNWELL_MS = 1000 }; /* no commands for this long after an error of the server */
+
+enum io_state { IO_DOWN, IO_SETUP, IO_UP, IO_CLOSED };
+
+struct redisio {
+    uv_loop_t *loop;
+    const struct endpoint *endpoint;
+    char *channel;
+    struct redisio_events events;
+    enum io_state state;
+    bool failing; /* inside go_down */
+    redisAsyncContext *commands, *subscriber;
+    bool subscribed, scripts_loaded;
+    uv_timer_t timer;   /* DOWN: the next try; SETUP and UP: answers overdue */
+    int64_t backoff_ms;
+    size_t waiting;     /* commands without an answer */
+    mono_ms_t progress; /* last answer, or the time `waiting` left 0 */
+    mono_ms_t well;     /* no commands before this */
+    struct redis_facts facts;
+    char last_error[256]; /* so that a Redis that stays away is logged once */
+};
+
+struct request {
+    struct redisio *io;
+    redisio_reply *callback;
+    void *arg;
+};
+
+static void go_down(struct redisio *io, const char *why);
+static void on_timer(uv_timer_t *timer);
+
+static void log_once(struct redisio *io, enum log_level level, const char *event, const char *why)
+{
+    if (strncmp(io->last_error, why, sizeof io->last_error - 1) == 0)
+        return;
+    snprintf(io->last_error, sizeof io->last_error, "%s", why);
+    log_event(level, event, kv_text("why", why));
+}
+
+/* --- setting up ------------------------------------------------------------------------------ */
+
+static void maybe_up(struct redisio *io)
+{
+    if (io->state != IO_SETUP || !io->subscribed || !io->scripts_loaded)
+        return;
+    io->state = IO_UP;
+    io->backoff_ms = BACKOFF_FIRST_MS;
+    io->last_error[0] = '\0';
+    io->well = mono_now();
+    log_event(LOG_INFO, "redis_up", kv_text("run_id", io->facts.run_id));
+    io->events.up(io->events.arg, &io->facts);
+}
+
+/* A set-up step failed; wrong passwords and the like are not worth another try. */
+static void setup_failed(struct redisio *io, enum link_fault fault, const char *detail)
+{
+    struct buf why = BUF_INIT;
+    link_explain(io->endpoint, fault, detail, &why);
+    if (link_fault_passes(fault))
+        go_down(io, why.data);
+    else
+        io->events.hopeless(io->events.arg, why.data);
+    buf_free(&why);
+}
+
+/* The answer to command `step` of the greeting; the index is kept in the pointer itself. */
+static void on_greeting(redisAsyncContext *context, void *raw, void *step)
+{
+    struct redisio *io = context->data;
+    if (!raw || io->state != IO_SETUP)
+        return;
+    struct link_greeting greeting;
+    struct buf detail = BUF_INIT;
+    link_greeting_make(&greeting, io->endpoint);
+    enum link_fault fault = link_greeting_check(&greeting, (size_t)(uintptr_t)step, raw, &detail);
+    if (fault != LINK_NONE)
+        setup_failed(io, fault, detail.data);
+    buf_free(&detail);
+}
+
+static void copy_field(const char *info, const char *name, char *out, size_t size)
+{
+    const char *at = strstr(info, name);
+    out[0] = '\0';
+    if (!at)
+        return;
+    at += strlen(name);
+    size_t len = strcspn(at, "\r\n");
+    snprintf(out, size, "%.*s", (int)(len < size ? len : size - 1), at);
+}
+
+static void on_setup_reply(redisAsyncContext *context, void *raw, void *arg)
+{
+    struct redisio *io = context->data;
+    const redisReply *reply = raw;
+    const char *step = arg;
+    if (!reply || io->state != IO_SETUP)
+        return;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        setup_failed(io, link_fault_reply(reply->str), reply->str);
+        return;
+    }
+    if (strcmp(step, "info") == 0 && reply->type == REDIS_REPLY_STRING) {
+        char memory[32];
+        copy_field(reply->str, "run_id:", io->facts.run_id, sizeof io->facts.run_id);
+        copy_field(reply->str, "total_system_memory:", memory, sizeof memory);
+        io->facts.memory_bytes = strtoull(memory, NULL, 10);
+    } else if (strcmp(step, "scripts") == 0) {
+        io->scripts_loaded = true;
+        maybe_up(io);
+    }
+}
+
+static void on_message(redisAsyncContext *context, void *raw, void *arg)
+{
+    (void)arg;
+    struct redisio *io = context->data;
+    const redisReply *reply = raw;
+    if (!reply)
+        return;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        setup_failed(io, link_fault_reply(reply->str), reply->str);
+        return;
+    }
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 3 || !reply->element[0]->str)
+        return;
+    if (strcmp(reply->element[0]->str, "subscribe") == 0) {
+        io->subscribed = true;
+        maybe_up(io);
+    } else if (strcmp(reply->element[0]->str, "message") == 0 && io->state == IO_UP) {
+        io->events.message(io->events.arg, reply->element[2]->str, (size_t)reply->element[2]->len);
+    }
+}
+
+static void on_disconnect(const redisAsyncContext *context, int status)
+{
+    (void)status;
+    struct redisio *io = context->data;
+    if (context == io->commands)
+        io->commands = NULL;
+    if (context == io->subscriber)
+        io->subscriber = NULL;
+    if (io->state != IO_CLOSED && !io->failing)
+        go_down(io, context->errstr[0] ? context->errstr : "the server closed the connection");
+}
+
+static void on_connect(const redisAsyncContext *context, int status)
+{
+    struct redisio *io = context->data;
+    if (status == REDIS_OK)
+        return;
+    /* hiredis frees the context after this. */
+    if (context == io->commands)
+        io->commands = NULL;
+    if (context == io->subscriber)
+        io->subscriber = NULL;
+    if (io->state == IO_SETUP && !io->failing) {
+        struct buf why = BUF_INIT;
+        link_explain(io->endpoint, link_fault_io(context->err, context->errstr), context->errstr,
+                     &why);
+        go_down(io, why.data);
+        buf_free(&why);
+    }
+}
+
+static void greet(redisAsyncContext *context, const struct endpoint *endpoint)
+{
+    struct link_greeting greeting;
+    link_greeting_make(&greeting, endpoint);
+    for (size_t i = 0; i < greeting.count; i++)
+        redisAsyncCommandArgv(context, on_greeting, (void *)(uintptr_t)i, greeting.commands[i].argc,
+                              greeting.commands[i].argv, greeting.commands[i].lens);
+}
+
+static redisAsyncContext *open_context(struct redisio *io)
+{
+    redisAsyncContext *context =
+        *io->endpoint->path
+            ? redisAsyncConnectUnix(io->endpoint->path)
+            : redisAsyncConnect(io->endpoint->host, io->endpoint->port);
+    if (!context || context->err) {
+        log_once(io, LOG_WARN, "redis_down", context ? context->errstr : "out of memory");
+        if (context)
+            redisAsyncFree(context);
+        return NULL;
+    }
+    context->data = io;
+    redisLibuvAttach(context, io->loop);
+    redisAsyncSetConnectCallback(context, on_connect);
+    redisAsyncSetDisconnectCallback(context, on_disconnect);
+    greet(context, io->endpoint);
+    return context;
+}
+
+static void load_scripts(struct redisio *io)
+{
+    for (size_t i = 0; i < scripts_count; i++)
+        redisAsyncCommand(io->commands, on_setup_reply,
+                          i + 1 == scripts_count ? "scripts" : "script", "SCRIPT LOAD %s",
+                          scripts[i].text);
+}
+
+static void connect_now(struct redisio *io)
+{
+    io->state = IO_SETUP;
+    io->subscribed = io->scripts_loaded = false;
+    io->waiting = 0;
+    io->commands = open_context(io);
+    io->subscriber = io->commands ? open_context(io) : NULL;
+    if (!io->subscriber) {
+        go_down(io, "cannot connect");
+        return;
+    }
+    redisAsyncCommand(io->commands, on_setup_reply, "info", "INFO");
+    load_scripts(io);
+    redisAsyncCommand(io->subscriber, on_message, NULL, "SUBSCRIBE %s", io->channel);
+    uv_timer_start(&io->timer, on_timer, SETUP_MS, 0);
+}
+
+/* --- going down ------------------------------------------------------------------------------ */
+
+static void drop_contexts(struct redisio *io)
+{
+    redisAsyncContext *commands = io->commands, *subscriber = io->subscriber;
+    io->commands = io->subscriber = NULL;
+    if (commands)
+        redisAsyncFree(commands); /* runs the callbacks, with NULL */
+    if (subscriber)
+        redisAsyncFree(subscriber);
+}
+
+static void go_down(struct redisio *io, const char *why)
+{
+    if (io->failing || io->state == IO_CLOSED || io->state == IO_DOWN)
+        return;
+    io->failing = true;
+    bool was_up = io->state == IO_UP;
+    log_once(io, LOG_WARN, "redis_down", why);
+    io->state = IO_DOWN;
+    drop_contexts(io);
+    io->failing = false;
+    if (was_up)
+        io->events.down(io->events.arg);
+    /* Half of the delay is drawn, so that a hundred workers do not come back in step. */
+    int64_t delay = io->backoff_ms / 2 + random() % (io->backoff_ms / 2 + 1);
+    io->backoff_ms = io->backoff_ms * 2 < BACKOFF_MOST_MS ? io->backoff_ms * 2 : BACKOFF_MOST_MS;
+    uv_timer_start(&io->timer, on_timer, (uint64_t)delay, 0);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct redisio *io = timer->data;
+    if (io->state == IO_DOWN) {
+        connect_now(io);
+    } else if (io->state == IO_SETUP) {
+        go_down(io, "no answer while connecting");
+    } else if (io->state == IO_UP && io->waiting) {
+        int64_t left = ANSWER_MS - mono_diff(mono_now(), io->progress);
+        if (left <= 0)
+            go_down(io, "no answer for 20 s");
+        else
+            uv_timer_start(&io->timer, on_timer, (uint64_t)left, 0);
+    }
+}
+
+/* --- commands -------------------------------------------------------------------------------- */
+
+/* Errors after which this connection is of no use: another may have the scripts, or be a master. */
+static bool wants_new_connection(enum link_fault fault)
+{
+    return fault == LINK_NO_SCRIPT || fault == LINK_READONLY || fault == LINK_NEEDS_PASSWORD ||
+           fault == LINK_LOADING;
+}
+
+static void on_reply(redisAsyncContext *context, void *raw, void *arg)
+{
+    struct request *request = arg;
+    struct redisio *io = context->data;
+    const redisReply *reply = raw;
+    if (io->waiting)
+        io->waiting--;
+    io->progress = mono_now();
+    bool error = reply && reply->type == REDIS_REPLY_ERROR;
+    char why[256] = "";
+    if (error)
+        snprintf(why, sizeof why, "%s", reply->str);
+    if (request->callback)
+        request->callback(request->arg, error ? NULL : reply);
+    free(request);
+    if (!error)
+        return;
+    io->well = mono_after(mono_now(), UNWELL_MS);
+    struct buf text = BUF_INIT;
+    enum link_fault fault = link_fault_reply(why);
+    link_explain(io->endpoint, fault, why, &text);
+    log_once(io, LOG_ERROR, "redis_error", text.data);
+    if (wants_new_connection(fault) && !io->failing)
+        go_down(io, text.data);
+    buf_free(&text);
+}
+
+bool redisio_up(const struct redisio *io)
+{
+    return io->state == IO_UP && !io->failing && mono_diff(mono_now(), io->well) >= 0;
+}
+
+bool redisio_send(struct redisio *io, struct cmd *cmd, redisio_reply *callback, void *arg)
+{
+    if (!redisio_up(io))
+        return false;
+    struct request *request = xmalloc(sizeof *request);
+    *request = (struct request){io, callback, arg};
+    cmd_argv(cmd);
+    if (redisAsyncCommandArgv(io->commands, on_reply, request, (int)cmd->count, cmd->argv,
+                              cmd->lens) != REDIS_OK) {
+        free(request);
+        return false;
+    }
+    if (io->waiting++ == 0) {
+        io->progress = mono_now();
+        if (!uv_is_active((uv_handle_t *)&io->timer))
+            uv_timer_start(&io->timer, on_timer, ANSWER_MS, 0);
+    }
+    return true;
+}
+
+void redisio_publish(struct redisio *io, const char *channel, const void *bytes, size_t len)
+{
+    if (redisio_up(io))
+        redisAsyncCommand(io->commands, NULL, NULL, "PUBLISH %s %b", channel, bytes, len);
+}
+
+struct redisio *redisio_new(uv_loop_t *loop, const struct endpoint *endpoint, const char *channel,
+                            const struct redisio_events *events)
+{
+    struct redisio *io = xcalloc(1, sizeof *io);
+    io->loop = loop;
+    io->endpoint = endpoint;
+    io->channel = xstrdup(channel);
+    io->events = *events;
+    io->backoff_ms = BACKOFF_FIRST_MS;
+    io->state = IO_DOWN;
+    uv_timer_init(loop, &io->timer);
+    io->timer.data = io;
+    uv_timer_start(&io->timer, on_timer, 0, 0);
+    return io;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct redisio *io = handle->data;
+    free(io->channel);
+    free(io);
+}
+
+void redisio_close(struct redisio *io)
+{
+    io->state = IO_CLOSED;
+    drop_contexts(io);
+    uv_close((uv_handle_t *)&io->timer, on_timer_closed);
+}

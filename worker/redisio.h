@@ -1,0 +1,59 @@
+/*
+ * redisio.h - the agent's connection to Redis: asynchronous, kept up for ever.
+ *
+ * DESIGN
+ * Two hiredis contexts on one libuv loop: one for commands, one that is subscribed to the worker's wake
+ * channel. They live and die together. States: DOWN (waiting for the next try, with back-off 100 ms to
+ * 10 s and jitter), SETUP (greeting, INFO, SCRIPT LOAD, SUBSCRIBE), UP.
+ *
+ * A command is sent only when UP; its callback runs exactly once: with the reply, or with NULL when the
+ * connection was lost or Redis answered with an error (logged here). NULL means "not known": whoever
+ * sent it asks again, and every operation of common/claimops.h may be asked again. After an error that
+ * says the server is unwell (OOM, READONLY, MISCONF, BUSY, NOSCRIPT, ...) the connection is dropped or
+ * sending pauses, so that callers need no case for it. A server that does not answer for
+ * ANSWER_MS is treated as gone.
+ */
+#ifndef DISTCOMP_REDISIO_H
+#define DISTCOMP_REDISIO_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <hiredis/hiredis.h>
+#include <uv.h>
+
+#include "common/cmd.h"
+#include "common/linkfault.h"
+
+struct redisio;
+
+/* What the server said of itself at setup. */
+struct redis_facts {
+    char run_id[41];
+    uint64_t memory_bytes; /* of its machine, 0 unknown */
+};
+
+struct redisio_events {
+    void (*up)(void *arg, const struct redis_facts *facts);
+    void (*down)(void *arg);                      /* every callback has run before */
+    void (*message)(void *arg, const char *text, size_t len); /* on the wake channel */
+    /* The connection cannot be set up and trying again will not help (wrong password, ...). */
+    void (*hopeless)(void *arg, const char *why);
+    void *arg;
+};
+
+typedef void redisio_reply(void *arg, const redisReply *reply);
+
+/* endpoint is borrowed for the life of the redisio, channel is copied; starts connecting. */
+struct redisio *redisio_new(uv_loop_t *loop, const struct endpoint *endpoint, const char *channel,
+                            const struct redisio_events *events);
+/* True when a command may be sent now. */
+bool redisio_up(const struct redisio *io);
+/* Sends; cmd may be reused at once. Returns false, and calls nothing, when not up. */
+bool redisio_send(struct redisio *io, struct cmd *cmd, redisio_reply *callback, void *arg);
+/* PUBLISH without an answer; dropped when not up. */
+void redisio_publish(struct redisio *io, const char *channel, const void *bytes, size_t len);
+/* Lets answers that are under way come in, then closes; the loop can end afterwards. */
+void redisio_close(struct redisio *io);
+
+#endif

@@ -1,0 +1,113 @@
+/*
+ * run.h - one try of one task, as the agent follows it.
+ *
+ *   READY ──start──► STARTED ──EXIT──► ENDED ──report sent──► REPORTING ──answer──► (ACK, freed)
+ *     └──────── released ───────────────▲                          │ lost answer
+ *                                       └──────────────────────────┘
+ *
+ * READY: claimed, and waits for room (claiming ahead). STARTED: the supervisor has it, in a slot. ENDED:
+ * the result waits to be reported; its output is still in the slot's files. Only the functions here
+ * change a state. A run that the queue gave to somebody else is `stale`: it is ended, and nothing is
+ * reported.
+ */
+#ifndef DISTCOMP_RUN_H
+#define DISTCOMP_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/task.h"
+#include "common/trylog.h"
+#include "worker/wire.h"
+
+enum run_state { RUN_READY, RUN_STARTED, RUN_ENDED, RUN_REPORTING, RUN_STATES };
+#define RUN_NO_SLOT UINT32_MAX
+
+struct result; /* worker/result.h */
+
+enum output_mode { OUTPUT_AUTO, OUTPUT_KEEP, OUTPUT_REDIS };
+
+enum run_fate {
+    RUN_RAN,      /* the supervisor told its exit */
+    RUN_RELEASED, /* it never started, and goes back to todo uncounted */
+    RUN_LOST,     /* its supervisor died */
+    RUN_REFUSED   /* this worker cannot start it: start_error says why; ends as exit code 126 */
+};
+
+struct run {
+    enum run_state state;
+    struct run *next, *prev; /* in the list of its state, oldest first */
+    /* From the claim; also what the note carries through an agent's restart. */
+    char id[TASK_ID_LEN + 1];
+    char nonce[NONCE_LEN + 1];
+    uint16_t try_number;
+    uint16_t failures;      /* before this try */
+    uint32_t retries;       /* failed tries in all that the task allows; 0: the configuration's */
+    uint64_t backoff_ms;    /* UINT64_MAX: the configuration's */
+    uint64_t mem_bytes;     /* promised */
+    uint32_t mcpu;
+    enum output_mode output;
+    /* While READY: the record, decoded again at start. Freed then. */
+    struct buf record;
+    mono_ms_t claimed;
+    /* From STARTED on. */
+    uint32_t slot;
+    int32_t pid;
+    bool stale;
+    bool cancelled;     /* a kill for cancelTask was sent */
+    struct wire_exit exit; /* from ENDED on; slot RUN_NO_SLOT when it never started */
+    enum run_fate fate; /* how it came to be ENDED */
+    char *start_error;  /* REFUSED: owned */
+    bool in_supervisor; /* its START was sent: its slot needs an ACK */
+    mono_ms_t not_before; /* ENDED: a report that failed waits until then */
+    struct result *kept;  /* ENDED: the result of a report without an answer, to be sent again; owned */
+};
+
+struct run_list {
+    struct run *first, *last;
+    size_t count;
+};
+
+/* All runs of a worker, by state, and the supervisor's slots. */
+struct runs {
+    struct run_list lists[RUN_STATES];
+    struct run **slots; /* capacity entries, NULL: free */
+    uint32_t capacity;
+    uint32_t *free_slots; /* a stack */
+    uint32_t free_count;
+    uint64_t started_mem_bytes;
+    uint64_t started_mcpu;
+};
+
+void runs_init(struct runs *runs, uint32_t capacity);
+void runs_free(struct runs *runs);
+
+/* A new run from a claimed task, READY. auto_mem_bytes is what min_dram=auto counts for. NULL when the
+ * record cannot be read. */
+struct run *run_add(struct runs *runs, const char *id, const char *nonce, struct slice record,
+                    uint64_t auto_mem_bytes);
+/* A run that the supervisor already has, from its note. NULL when the note cannot be read. */
+struct run *run_adopt(struct runs *runs, const struct wire_task *task, const char *note);
+/* Takes a free slot for a READY run: STARTED. False when there is none. */
+bool run_start(struct runs *runs, struct run *run);
+void run_end(struct runs *runs, struct run *run, const struct wire_exit *how);
+/* Ends it without an exit: a READY one goes back, a STARTED one lost its supervisor. */
+void run_give_up(struct runs *runs, struct run *run, enum run_fate fate);
+void run_report(struct runs *runs, struct run *run);   /* ENDED -> REPORTING */
+void run_unreport(struct runs *runs, struct run *run); /* the answer was lost: back to ENDED */
+/* Forgets it; its slot is free again. */
+void run_remove(struct runs *runs, struct run *run);
+
+struct run *runs_in_slot(const struct runs *runs, uint32_t slot); /* or NULL */
+/* The run of this id in a state before its report, or NULL. Linear: for rare use. */
+struct run *runs_find(const struct runs *runs, const char *id);
+/* How many the queue believes this worker holds, once the reports under way are in, and their digest. */
+size_t runs_held(const struct runs *runs, uint64_t *digest);
+
+/* What the supervisor keeps for us: everything above "From STARTED on". Appends at most WIRE_NOTE_MAX. */
+void run_note(const struct run *run, struct buf *out);
+
+#endif

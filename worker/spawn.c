@@ -1,0 +1,327 @@
+#include "worker/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "worker/capture.h"
+#include "worker/slog.h"
+
+#define STRINGS_MAX 262144 /* argv and env pointers of one task: more than execve takes by default */
+#define BASE_MAX    4096
+#define STACK_SIZE  (64 * 1024)
+
+extern char **environ;
+
+/* What the child is to do. Its strings live in the frame; all is in static memory, shared with it. */
+struct order {
+    char **argv, **fallback, **envp; /* fallback NULL: none */
+    const char *path;                /* PATH to look argv[0] up in; NULL: argv[0] is a path */
+    const char *cwd;                 /* NULL: ours */
+    char out_name[CAPTURE_NAME_MAX], err_name[CAPTURE_NAME_MAX];
+    int out_flags, err_flags;
+    int oom_score_adj;
+    int keep_fd; /* the agent's socket; -1: a task */
+    volatile int error;
+    const char *volatile step;
+};
+
+static char *pointers[STRINGS_MAX + BASE_MAX + 16];
+static char *base_env[BASE_MAX];
+static size_t base_name_len[BASE_MAX]; /* with its '=' */
+static size_t base_count;
+static char state_dir_entry[STATEDIR_PATH_MAX + 32], incarnation_entry[64];
+static char base_pwd_entry[PATH_MAX + 8];
+static int null_fd = -1;
+static int32_t own_pid;
+static char child_stack[STACK_SIZE] __attribute__((aligned(64)));
+
+static void close_on_exec_all(void)
+{
+#ifdef CLOSE_RANGE_CLOEXEC
+    if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) == 0)
+        return;
+#endif
+    struct rlimit limit;
+    int max = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 65536 ? (int)limit.rlim_cur : 65536;
+    for (int fd = 3; fd < max; fd++)
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+bool spawn_init(const struct statedir *sd)
+{
+    own_pid = getpid();
+    close_on_exec_all();
+    do { /* standard descriptors that were closed would be taken by files of ours */
+        null_fd = open("/dev/null", O_RDWR);
+        if (null_fd < 0)
+            return false;
+    } while (null_fd < 3);
+    if (fcntl(null_fd, F_SETFD, FD_CLOEXEC) != 0)
+        return false;
+    for (int i = 1; i < NSIG; i++)
+        if (i != SIGKILL && i != SIGSTOP)
+            signal(i, SIG_DFL); /* not for the C library's own two: EINVAL */
+    snprintf(state_dir_entry, sizeof state_dir_entry, "DISTCOMP_STATE_DIR=%s", sd->path);
+    snprintf(incarnation_entry, sizeof incarnation_entry, "DISTCOMP_INCARNATION=%016" PRIx64,
+             sd->incarnation);
+    memcpy(base_pwd_entry, "PWD=", 4);
+    if (!getcwd(base_pwd_entry + 4, PATH_MAX))
+        base_pwd_entry[4] = '/';
+    base_count = 0;
+    for (char **e = environ; *e && base_count < BASE_MAX; e++) {
+        const char *equals = strchr(*e, '=');
+        if (!equals)
+            continue;
+        if (strncmp(*e, "PWD=", 4) == 0)
+            snprintf(base_pwd_entry, sizeof base_pwd_entry, "%.*s", PATH_MAX, *e);
+        base_env[base_count] = *e;
+        base_name_len[base_count++] = (size_t)(equals - *e) + 1;
+    }
+    return true;
+}
+
+/* ---- In the child: system calls only. ---- */
+
+static int give_up(struct order *o, const char *step)
+{
+    o->error = errno;
+    o->step = step;
+    return 127;
+}
+
+static void set_oom_score(int adj)
+{
+    char text[16];
+    int n = 0, value = adj < 0 ? -adj : adj;
+    char digits[8];
+    int count = 0;
+    do
+        digits[count++] = (char)('0' + value % 10);
+    while ((value /= 10) && count < 7);
+    if (adj < 0)
+        text[n++] = '-';
+    while (count)
+        text[n++] = digits[--count];
+    int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t written = write(fd, text, (size_t)n); /* a wish: lowering it takes a privilege */
+    (void)written;
+    close(fd);
+}
+
+static const char *redirect(const struct order *o)
+{
+    const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
+    int out = openat(capture_dir(), o->out_name, flags | o->out_flags, 0600);
+    if (out < 0)
+        return "open standard output's file";
+    int err = openat(capture_dir(), o->err_name, flags | o->err_flags, 0600);
+    if (err < 0)
+        return "open standard error's file";
+    if (dup2(null_fd, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
+        return "redirect";
+    return NULL;
+}
+
+/* As dash searches: each directory of PATH in turn, an empty one is the current. Returns when none ran;
+   errors other than "not here" end the search, because the shell would treat them in ways of its own. */
+static void execute_in_path(const struct order *o)
+{
+    static char candidate[2 * PATH_MAX];
+    size_t name_len = strlen(o->argv[0]);
+    for (const char *p = o->path;; p++) {
+        size_t dir_len = strcspn(p, ":");
+        if (dir_len + name_len + 2 > sizeof candidate)
+            return;
+        memcpy(candidate, p, dir_len);
+        if (dir_len)
+            candidate[dir_len] = '/';
+        memcpy(candidate + dir_len + (dir_len > 0), o->argv[0], name_len + 1);
+        execve(candidate, o->argv, o->envp);
+        if (errno != ENOENT && errno != ENOTDIR && errno != EACCES)
+            return;
+        p += dir_len;
+        if (*p == 0)
+            return;
+    }
+}
+
+static int child(void *argument)
+{
+    struct order *o = argument;
+    if (setsid() < 0)
+        return give_up(o, "setsid");
+    if (o->keep_fd < 0) {
+        /* The agent does not die with us: it is the one who then clears up. */
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+            return give_up(o, "PR_SET_PDEATHSIG");
+        if (getppid() != own_pid)
+            _exit(127); /* the supervisor died before the line above */
+        const char *step = redirect(o);
+        if (step)
+            return give_up(o, step);
+        if (o->oom_score_adj)
+            set_oom_score(o->oom_score_adj);
+    } else if (fcntl(o->keep_fd, F_SETFD, 0) != 0) {
+        return give_up(o, "pass the socket");
+    }
+    if (o->cwd && chdir(o->cwd) != 0)
+        return give_up(o, "change to the task's directory");
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (o->path)
+        execute_in_path(o);
+    else
+        execve(o->argv[0], o->argv, o->envp);
+    if (o->fallback)
+        execve(o->fallback[0], o->fallback, o->envp);
+    return give_up(o, "execute");
+}
+
+static int child_exits(void *argument)
+{
+    _exit(child(argument));
+}
+
+/* ---- In the supervisor. ---- */
+
+static struct spawn_result run(struct order *o)
+{
+    o->error = 0;
+    o->step = NULL;
+    int pid = clone(child_exits, child_stack + sizeof child_stack, CLONE_VM | CLONE_VFORK | SIGCHLD, o);
+    if (pid < 0)
+        return (struct spawn_result){.error = errno, .step = "fork"};
+    if (o->error == 0)
+        return (struct spawn_result){.pid = pid};
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    return (struct spawn_result){.error = o->error, .step = o->step};
+}
+
+/* Is NAME= of `entry` (its length with '=') among the strings? */
+static bool named_in(char *const *strings, size_t count, const char *entry, size_t name_len)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strings[i][0] == entry[0] && strncmp(strings[i], entry, name_len) == 0)
+            return true;
+    return false;
+}
+
+/* env at `at`: ours, then the frame's, then what is left of the base. Returns the end. */
+static size_t build_env(size_t at, char *pwd, const char *strings, uint32_t envc)
+{
+    size_t begin = at;
+    pointers[at++] = state_dir_entry;
+    pointers[at++] = incarnation_entry;
+    pointers[at++] = pwd;
+    for (uint32_t i = 0; i < envc; i++, strings += strlen(strings) + 1) {
+        const char *equals = strchr(strings, '=');
+        if (equals && !named_in(pointers + begin, 3, strings, (size_t)(equals - strings) + 1))
+            pointers[at++] = (char *)strings;
+    }
+    size_t end = at;
+    for (size_t i = 0; i < base_count; i++)
+        if (!named_in(pointers + begin, end - begin, base_env[i], base_name_len[i]))
+            pointers[at++] = base_env[i];
+    pointers[at++] = NULL;
+    return at;
+}
+
+static const char *find_path(char *const *envp)
+{
+    for (; *envp; envp++)
+        if (strncmp(*envp, "PATH=", 5) == 0)
+            return *envp + 5;
+    return NULL;
+}
+
+static const char *take_strings(size_t *at, const char *strings, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++, strings += strlen(strings) + 1)
+        pointers[(*at)++] = (char *)strings;
+    pointers[(*at)++] = NULL;
+    return strings;
+}
+
+struct spawn_result spawn_task(uint32_t slot, const struct wire_start_view *view)
+{
+    static struct order o; /* static: the child must not find it on a stack that moves */
+    static char pwd[PATH_MAX + 8] = "PWD=";
+    const struct wire_start *h = &view->head;
+    if ((uint64_t)h->argc + h->fallback_argc + h->envc > STRINGS_MAX)
+        return (struct spawn_result){.error = E2BIG, .step = "count the arguments"};
+    if (h->cwd_len && view->cwd[0] != '/')
+        return (struct spawn_result){.error = EINVAL, .step = "use a relative directory"};
+    memset(&o, 0, sizeof o);
+    o.keep_fd = -1;
+    size_t at = 0;
+    o.argv = pointers;
+    const char *strings = take_strings(&at, view->strings, h->argc);
+    o.fallback = h->fallback_argc ? pointers + at : NULL;
+    strings = take_strings(&at, strings, h->fallback_argc);
+    o.envp = pointers + at;
+    if (h->cwd_len) {
+        memcpy(pwd + 4, view->cwd, h->cwd_len);
+        pwd[4 + h->cwd_len] = 0;
+        o.cwd = pwd + 4;
+    }
+    build_env(at, h->cwd_len ? pwd : base_pwd_entry, strings, h->envc);
+    if ((h->flags & WIRE_START_DIRECT) && !strchr(o.argv[0], '/')) {
+        o.path = find_path(o.envp);
+        /* No PATH: the shell has a default of its own. '%': dash gives it a meaning there. */
+        if (o.fallback && (!o.path || strchr(o.path, '%'))) {
+            o.path = NULL;
+            o.argv = o.fallback;
+            o.fallback = NULL;
+        }
+    }
+    o.oom_score_adj = h->oom_score_adj;
+    capture_name(slot, 0, o.out_name);
+    capture_name(slot, 1, o.err_name);
+    o.out_flags = capture_open_flags(slot, 0);
+    o.err_flags = capture_open_flags(slot, 1);
+    return run(&o);
+}
+
+const char *spawn_cookie(const struct wire_start_view *view)
+{
+    const char *s = view->strings;
+    for (uint32_t i = 0; i < view->head.argc + view->head.fallback_argc; i++)
+        s += strlen(s) + 1;
+    for (uint32_t i = 0; i < view->head.envc; i++, s += strlen(s) + 1)
+        if (strncmp(s, "DISTCOMP_COOKIE=", 16) == 0)
+            return s;
+    return NULL;
+}
+
+struct spawn_result spawn_agent(char *const *argv, int socket_fd)
+{
+    static struct order o;
+    static char socket_entry[32];
+    memset(&o, 0, sizeof o);
+    snprintf(socket_entry, sizeof socket_entry, "DISTCOMP_AGENT_FD=%d", socket_fd);
+    o.argv = (char **)argv;
+    o.envp = pointers;
+    o.keep_fd = socket_fd;
+    size_t at = 0;
+    pointers[at++] = socket_entry;
+    for (size_t i = 0; i < base_count; i++)
+        if (strncmp(base_env[i], "DISTCOMP_AGENT_FD=", 18) != 0)
+            pointers[at++] = base_env[i];
+    pointers[at] = NULL;
+    return run(&o);
+}

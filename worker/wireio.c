@@ -1,0 +1,145 @@
+#include "worker/wireio.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define READ_SIZE (64u * 1024u)
+
+/* Copied whole between processes: no padding may hide in them. */
+static_assert(sizeof(struct wire_frame) == 8, "wire_frame");
+static_assert(sizeof(struct wire_hello) == 8, "wire_hello");
+static_assert(sizeof(struct wire_welcome) == 48, "wire_welcome");
+static_assert(sizeof(struct wire_start) == 48, "wire_start");
+static_assert(sizeof(struct wire_kill) == 12, "wire_kill");
+static_assert(sizeof(struct wire_ack) == 8, "wire_ack");
+static_assert(sizeof(struct wire_lease) == 8, "wire_lease");
+static_assert(sizeof(struct wire_bye) == 8, "wire_bye");
+static_assert(sizeof(struct wire_started) == 16, "wire_started");
+static_assert(sizeof(struct wire_exit) == 88, "wire_exit");
+static_assert(sizeof(struct wire_task) == 24, "wire_task");
+static_assert(sizeof(struct wire_signal) == 8, "wire_signal");
+
+void wireio_open(struct wireio *io, int fd)
+{
+    io->fd = fd;
+    io->in_at = io->in_len = io->out_at = io->out_len = 0;
+}
+
+/* Gives the pages of a large frame back to the kernel. */
+static void release(struct wireio *io)
+{
+    if (!io->released)
+        madvise(io->in + READ_SIZE, sizeof io->in - READ_SIZE, MADV_DONTNEED);
+    io->released = true;
+}
+
+int wireio_fill(struct wireio *io)
+{
+    if (io->in_at == io->in_len) {
+        io->in_at = io->in_len = 0;
+        release(io);
+    } else if (sizeof io->in - io->in_len < READ_SIZE) {
+        memmove(io->in, io->in + io->in_at, io->in_len - io->in_at);
+        io->in_len -= io->in_at;
+        io->in_at = 0;
+    }
+    size_t room = sizeof io->in - io->in_len;
+    ssize_t n = recv(io->fd, io->in + io->in_len, room < READ_SIZE ? room : READ_SIZE, 0);
+    if (n < 0)
+        return errno == EAGAIN || errno == EINTR ? 0 : -1;
+    if (n == 0)
+        return -1;
+    io->in_len += (size_t)n;
+    if (io->in_len > READ_SIZE)
+        io->released = false;
+    return 1;
+}
+
+int wireio_next(struct wireio *io, struct wire_frame *frame, const uint8_t **payload)
+{
+    size_t have = io->in_len - io->in_at;
+    if (have < sizeof *frame)
+        return 0;
+    memcpy(frame, io->in + io->in_at, sizeof *frame);
+    if (frame->length > WIRE_FRAME_MAX)
+        return -1;
+    if (have < sizeof *frame + frame->length)
+        return 0;
+    *payload = io->in + io->in_at + sizeof *frame;
+    io->in_at += sizeof *frame + frame->length;
+    return 1;
+}
+
+bool wireio_room(const struct wireio *io, size_t payload)
+{
+    return sizeof io->out - io->out_len >= sizeof(struct wire_frame) + payload;
+}
+
+void wireio_put(struct wireio *io, uint32_t type, const void *head, size_t head_len,
+                const void *tail, size_t tail_len)
+{
+    assert(wireio_room(io, head_len + tail_len));
+    struct wire_frame frame = {type, (uint32_t)(head_len + tail_len)};
+    uint8_t *at = io->out + io->out_len;
+    memcpy(at, &frame, sizeof frame);
+    if (head_len)
+        memcpy(at + sizeof frame, head, head_len);
+    if (tail_len)
+        memcpy(at + sizeof frame + head_len, tail, tail_len);
+    io->out_len += sizeof frame + head_len + tail_len;
+}
+
+int wireio_flush(struct wireio *io)
+{
+    while (io->out_at < io->out_len) {
+        ssize_t n = send(io->fd, io->out + io->out_at, io->out_len - io->out_at,
+                         MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            memmove(io->out, io->out + io->out_at, io->out_len - io->out_at);
+            io->out_len -= io->out_at;
+            io->out_at = 0;
+            return errno == EAGAIN || errno == ENOBUFS ? 0 : -1;
+        }
+        io->out_at += (size_t)n;
+    }
+    io->out_at = io->out_len = 0;
+    return 1;
+}
+
+static bool count_strings(const char *strings, size_t len, uint64_t *count)
+{
+    *count = 0;
+    if (len == 0)
+        return true;
+    if (strings[len - 1] != 0)
+        return false;
+    for (const char *p = strings, *end = strings + len; p < end; (*count)++)
+        p = (const char *)memchr(p, 0, (size_t)(end - p)) + 1;
+    return true;
+}
+
+bool wire_parse_start(const uint8_t *payload, size_t len, struct wire_start_view *view)
+{
+    struct wire_start *h = &view->head;
+    if (len < sizeof *h)
+        return false;
+    memcpy(h, payload, sizeof *h);
+    uint64_t whole = (uint64_t)sizeof *h + h->note_len + h->cwd_len + h->strings_len;
+    uint64_t wanted = (uint64_t)h->argc + h->fallback_argc + h->envc, count;
+    const uint32_t known = WIRE_START_DIRECT | WIRE_START_WAIT_LEFTOVER;
+    if (whole != len || h->note_len > WIRE_NOTE_MAX || h->cwd_len >= PATH_MAX || h->argc < 1 ||
+        (h->flags & ~known))
+        return false;
+    view->note = payload + sizeof *h;
+    view->cwd = (const char *)view->note + h->note_len;
+    view->strings = view->cwd + h->cwd_len;
+    return !memchr(view->cwd, 0, h->cwd_len) && count_strings(view->strings, h->strings_len, &count) &&
+           count == wanted;
+}

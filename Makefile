@@ -159,10 +159,10 @@ $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(COMMON) $(BUILD)/scripts.c $(BUILD)/flag
 # The libraries may be there only after deps: what builds is always a new make.
 submake = +@$(MAKE) --no-print-directory
 
-deps: ; @bash ./deps.sh build
-deps-test: ; @bash ./deps.sh build test
-deps-lint: ; @bash ./deps.sh build lint
-deps-bench: ; @bash ./deps.sh build test bench
+deps: ; @bash .ci/deps.sh build
+deps-test: ; @bash .ci/deps.sh build test
+deps-lint: ; @bash .ci/deps.sh build lint
+deps-bench: ; @bash .ci/deps.sh build test bench
 
 demo: deps
 	$(submake) all

@@ -12,7 +12,8 @@ usage: bash ./redis.sh [start|stop|status] [option...]
 options of start:
   --bind ADDR      listen on this address of the machine too (default: only loopback and a unix socket)
   --port N         TCP port (default: 6379, or the next free one)
-  --dir DIR        where its data are (default: redis/ beside this script)
+  --dir DIR        where its data are (default: redis/ beside this script, or, where distcomp was
+                   installed, ~/.local/share/distcomp/redis)
   --maxmemory N    such as 8gb (default: half of the machine's memory)
   --appendfsync W  everysec (default: a crash may cost the last second) or always (slower, costs nothing)
   --no_password    only for loopback
@@ -250,7 +251,7 @@ start() {
     case $pass in *[$'\n\r']*) die "redis_pass in $conf has a newline" ;; esac
 
     if [ -z "$dir" ]; then
-        if [ -w "$here" ]; then dir=$here/redis; else dir=${XDG_DATA_HOME:-$HOME/.local/share}/distcomp/redis; fi
+        if [ -w "$here" ] && [ -e "$here/Makefile" ]; then dir=$here/redis; else dir=${XDG_DATA_HOME:-$HOME/.local/share}/distcomp/redis; fi
     fi
     mkdir -p "$dir"
     dir=$(cd "$dir" && pwd -P)

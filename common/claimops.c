@@ -7,20 +7,17 @@
 #include "common/keys.h"
 
 /* Element i of an array reply, or NULL. */
-static const redisReply *element(const redisReply *reply, size_t i)
-{
+static const redisReply *element(const redisReply *reply, size_t i) {
     if (!reply || reply->type != REDIS_REPLY_ARRAY || i >= reply->elements)
         return NULL;
     return reply->element[i];
 }
 
-static bool is_text(const redisReply *reply)
-{
+static bool is_text(const redisReply *reply) {
     return reply && (reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_STATUS);
 }
 
-static bool read_integer(const redisReply *reply, int64_t *value)
-{
+static bool read_integer(const redisReply *reply, int64_t *value) {
     if (!reply || reply->type != REDIS_REPLY_INTEGER)
         return false;
     *value = reply->integer;
@@ -28,16 +25,14 @@ static bool read_integer(const redisReply *reply, int64_t *value)
 }
 
 /* The place of a text reply in a list of words, or -1. */
-static int read_word(const redisReply *reply, const char *const *words, size_t count)
-{
+static int read_word(const redisReply *reply, const char *const *words, size_t count) {
     for (size_t i = 0; is_text(reply) && i < count; i++)
         if (strcmp(reply->str, words[i]) == 0)
             return (int)i;
     return -1;
 }
 
-void register_build(struct cmd *c, const char *queue_key, const struct register_args *args)
-{
+void register_build(struct cmd *c, const char *queue_key, const struct register_args *args) {
     cmd_script(c, "register", queue_key);
     cmd_adds(c, args->worker);
     cmd_adds(c, args->incarnation);
@@ -47,8 +42,7 @@ void register_build(struct cmd *c, const char *queue_key, const struct register_
     cmd_addu(c, args->max_losses);
 }
 
-bool register_read(const redisReply *reply, struct register_answer *answer)
-{
+bool register_read(const redisReply *reply, struct register_answer *answer) {
     static const char *const words[] = {"ok", "again", "taken"};
     int status = read_word(element(reply, 0), words, 3);
     if (status < 0)
@@ -62,8 +56,7 @@ bool register_read(const redisReply *reply, struct register_answer *answer)
     return read_integer(element(reply, 2), &answer->age_ms);
 }
 
-void claim_build(struct cmd *c, const char *queue_key, const struct claim_args *args)
-{
+void claim_build(struct cmd *c, const char *queue_key, const struct claim_args *args) {
     char hex[17];
     cmd_script(c, "claim", queue_key);
     cmd_adds(c, args->worker);
@@ -82,8 +75,7 @@ void claim_build(struct cmd *c, const char *queue_key, const struct claim_args *
     cmd_addu(c, args->most_mcpu);
 }
 
-bool claim_read(const redisReply *reply, struct claim_answer *answer)
-{
+bool claim_read(const redisReply *reply, struct claim_answer *answer) {
     static const char *const words[] = {"ok", "gone", "stopped"};
     int status = read_word(element(reply, 0), words, 3);
     if (status < 0 || !read_integer(element(reply, 1), &answer->due_ms) ||
@@ -95,8 +87,7 @@ bool claim_read(const redisReply *reply, struct claim_answer *answer)
 }
 
 bool claim_task(const redisReply *reply, const struct claim_args *args, size_t i,
-                struct claimed *task)
-{
+                struct claimed *task) {
     const redisReply *id = element(reply, 3 + 2 * i), *record = element(reply, 4 + 2 * i);
     if (!is_text(id) || id->len != TASK_ID_LEN || !is_text(record))
         return false;
@@ -108,16 +99,14 @@ bool claim_task(const redisReply *reply, const struct claim_args *args, size_t i
 }
 
 void report_begin(struct cmd *c, const char *queue_key, const char *worker, uint32_t max_losses,
-                  uint64_t keep_output_bytes)
-{
+                  uint64_t keep_output_bytes) {
     cmd_script(c, "report", queue_key);
     cmd_adds(c, worker);
     cmd_addu(c, max_losses);
     cmd_addu(c, keep_output_bytes);
 }
 
-void report_add(struct cmd *c, const struct report_item *item)
-{
+void report_add(struct cmd *c, const struct report_item *item) {
     cmd_adds(c, item->id);
     cmd_addu(c, item->try_number);
     cmd_adds(c, item->nonce);
@@ -128,8 +117,7 @@ void report_add(struct cmd *c, const struct report_item *item)
 }
 
 bool report_read(const redisReply *reply, size_t count, enum report_result *results,
-                 int64_t *due_ms)
-{
+                 int64_t *due_ms) {
     static const char *const words[] = {"recorded", "yours", "stale", "unknown"};
     if (!read_integer(element(reply, 0), due_ms) || reply->elements != count + 1)
         return false;
@@ -142,8 +130,7 @@ bool report_read(const redisReply *reply, size_t count, enum report_result *resu
     return true;
 }
 
-uint64_t held_digest_add(uint64_t digest, uint32_t try_number, const char *nonce)
-{
+uint64_t held_digest_add(uint64_t digest, uint32_t try_number, const char *nonce) {
     const uint64_t mask = (UINT64_C(1) << 48) - 1;
     char head[13];
     memcpy(head, nonce, 12);
@@ -153,8 +140,7 @@ uint64_t held_digest_add(uint64_t digest, uint32_t try_number, const char *nonce
 }
 
 void renew_build(struct cmd *c, const char *queue_key, const char *worker, const char *incarnation,
-                 uint64_t lease_ms, uint64_t held, uint64_t digest, const char *stats)
-{
+                 uint64_t lease_ms, uint64_t held, uint64_t digest, const char *stats) {
     cmd_script(c, "renew", queue_key);
     cmd_adds(c, worker);
     cmd_adds(c, incarnation);
@@ -164,8 +150,7 @@ void renew_build(struct cmd *c, const char *queue_key, const char *worker, const
     cmd_adds(c, stats);
 }
 
-bool renew_read(const redisReply *reply, struct renew_answer *answer)
-{
+bool renew_read(const redisReply *reply, struct renew_answer *answer) {
     static const char *const statuses[] = {"ok", "gone", "mismatch"};
     static const char *const wants[] = {"run", "drain", "stop"};
     int status = read_word(element(reply, 0), statuses, 3);
@@ -178,29 +163,25 @@ bool renew_read(const redisReply *reply, struct renew_answer *answer)
     return true;
 }
 
-const char *renew_cancel(const redisReply *reply, size_t i)
-{
+const char *renew_cancel(const redisReply *reply, size_t i) {
     const redisReply *id = element(reply, 3 + i);
     return is_text(id) ? id->str : "";
 }
 
 void reconcile_begin(struct cmd *c, const char *queue_key, const char *worker,
-                     const char *incarnation)
-{
+                     const char *incarnation) {
     cmd_script(c, "reconcile", queue_key);
     cmd_adds(c, worker);
     cmd_adds(c, incarnation);
 }
 
-void reconcile_add(struct cmd *c, const char *id, uint32_t try_number, const char *nonce)
-{
+void reconcile_add(struct cmd *c, const char *id, uint32_t try_number, const char *nonce) {
     cmd_adds(c, id);
     cmd_addu(c, try_number);
     cmd_adds(c, nonce);
 }
 
-bool reconcile_read(const redisReply *reply, size_t count, enum reconcile_result *results)
-{
+bool reconcile_read(const redisReply *reply, size_t count, enum reconcile_result *results) {
     static const char *const words[] = {"yours", "retaken", "stale"};
     static const char *const ok[] = {"ok"};
     if (read_word(element(reply, 0), ok, 1) < 0 || reply->elements != count + 1)
@@ -214,8 +195,7 @@ bool reconcile_read(const redisReply *reply, size_t count, enum reconcile_result
     return true;
 }
 
-void outlook_build(struct cmd *c, const char *queue_key)
-{
+void outlook_build(struct cmd *c, const char *queue_key) {
     struct buf key = BUF_INIT;
     cmd_clear(c);
     cmd_adds(c, "HMGET");
@@ -228,8 +208,7 @@ void outlook_build(struct cmd *c, const char *queue_key)
         cmd_adds(c, task_state_name(states[i]));
 }
 
-bool outlook_read(const redisReply *reply, struct outlook *outlook)
-{
+bool outlook_read(const redisReply *reply, struct outlook *outlook) {
     uint64_t *const fields[] = {&outlook->todo, &outlook->waiting, &outlook->in_progress,
                                 &outlook->delayed, &outlook->finished};
     if (!reply || reply->type != REDIS_REPLY_ARRAY || reply->elements != 5)
@@ -239,28 +218,25 @@ bool outlook_read(const redisReply *reply, struct outlook *outlook)
     return true;
 }
 
-void want_build(struct cmd *c, const char *queue_key, const char *want, const char *worker)
-{
+void want_build(struct cmd *c, const char *queue_key, const char *want, const char *worker) {
     cmd_script(c, "want", queue_key);
     cmd_adds(c, want);
     cmd_adds(c, worker);
 }
 
-void leave_build(struct cmd *c, const char *queue_key, const char *worker, const char *incarnation)
-{
+void leave_build(struct cmd *c, const char *queue_key, const char *worker,
+                 const char *incarnation) {
     cmd_script(c, "leave", queue_key);
     cmd_adds(c, worker);
     cmd_adds(c, incarnation);
 }
 
-bool leave_read(const redisReply *reply)
-{
+bool leave_read(const redisReply *reply) {
     return is_text(reply) && strcmp(reply->str, "again") != 0;
 }
 
 void maintain_build(struct cmd *c, const char *queue_key, uint32_t max_losses,
-                    uint64_t keep_finished, uint64_t keep_finished_ms, uint64_t keep_output_bytes)
-{
+                    uint64_t keep_finished, uint64_t keep_finished_ms, uint64_t keep_output_bytes) {
     cmd_script(c, "maintain", queue_key);
     cmd_addu(c, max_losses);
     cmd_addu(c, keep_finished);
@@ -268,7 +244,6 @@ void maintain_build(struct cmd *c, const char *queue_key, uint32_t max_losses,
     cmd_addu(c, keep_output_bytes);
 }
 
-bool maintain_read(const redisReply *reply, int64_t *due_ms, int64_t *lost)
-{
+bool maintain_read(const redisReply *reply, int64_t *due_ms, int64_t *lost) {
     return read_integer(element(reply, 0), due_ms) && read_integer(element(reply, 1), lost);
 }

@@ -1,9 +1,10 @@
 /*
- * claimops.h - the worker's side of the queue: commands to send and answers to read, without waiting.
+ * claimops.h - the worker's side of the queue: commands to send and answers to read, without
+ * waiting.
  *
  * Each operation is a builder that fills a struct cmd (common/cmd.h) and a reader that turns the
- * redisReply into a struct; the caller owns the connection. Readers return false for a malformed answer. docs/protocol.md says what
- * each does; the scripts are in common/lua.
+ * redisReply into a struct; the caller owns the connection. Readers return false for a malformed
+ * answer. docs/protocol.md says what each does; the scripts are in common/lua.
  */
 #ifndef DISTCOMP_CLAIMOPS_H
 #define DISTCOMP_CLAIMOPS_H
@@ -19,7 +20,8 @@
 
 #define CLAIM_MAX 500 /* tasks an answer may hold */
 
-/* --- register ---------------------------------------------------------------------------------------- */
+/* --- register
+ * ---------------------------------------------------------------------------------------- */
 struct register_args {
     const char *worker, *incarnation, *previous; /* previous: "" for none */
     uint64_t lease_ms;
@@ -35,18 +37,20 @@ struct register_answer {
 void register_build(struct cmd *c, const char *queue_key, const struct register_args *args);
 bool register_read(const redisReply *reply, struct register_answer *answer);
 
-/* --- claim ------------------------------------------------------------------------------------------- */
+/* --- claim
+ * ------------------------------------------------------------------------------------------- */
 struct claim_args {
     const char *worker, *incarnation;
-    uint64_t request;  /* drawn anew for each claim; the same when one is asked again */
-    uint64_t nonce;    /* random */
+    uint64_t request; /* drawn anew for each claim; the same when one is asked again */
+    uint64_t nonce;   /* random */
     uint64_t free_mem_bytes;
     uint32_t free_mcpu;
-    uint32_t slots;    /* at most CLAIM_MAX */
+    uint32_t slots; /* at most CLAIM_MAX */
     uint64_t auto_mem_bytes;
-    const char *caps;  /* ",word,word," */
-    uint32_t rank;     /* 0, or `more` of the last answer */
-    uint64_t most_mem_bytes; /* for one task, when the worker is empty: the above may say more, to claim */
+    const char *caps;        /* ",word,word," */
+    uint32_t rank;           /* 0, or `more` of the last answer */
+    uint64_t most_mem_bytes; /* for one task, when the worker is empty: the above may say more, to
+                                claim */
     uint32_t most_mcpu;      /* ahead */
 };
 enum claim_status { CLAIM_OK, CLAIM_GONE, CLAIM_STOPPED };
@@ -67,7 +71,8 @@ bool claim_read(const redisReply *reply, struct claim_answer *answer);
 bool claim_task(const redisReply *reply, const struct claim_args *args, size_t i,
                 struct claimed *task);
 
-/* --- report ------------------------------------------------------------------------------------------ */
+/* --- report
+ * ------------------------------------------------------------------------------------------ */
 struct report_item {
     const char *id;
     uint32_t try_number;
@@ -85,7 +90,8 @@ void report_add(struct cmd *c, const struct report_item *item);
 bool report_read(const redisReply *reply, size_t count, enum report_result *results,
                  int64_t *due_ms);
 
-/* --- renew ------------------------------------------------------------------------------------------- */
+/* --- renew
+ * ------------------------------------------------------------------------------------------- */
 /* The digest of what a worker holds: start at 0, add each task in any order. */
 uint64_t held_digest_add(uint64_t digest, uint32_t try_number, const char *nonce);
 
@@ -102,7 +108,8 @@ void renew_build(struct cmd *c, const char *queue_key, const char *worker, const
 bool renew_read(const redisReply *reply, struct renew_answer *answer);
 const char *renew_cancel(const redisReply *reply, size_t i);
 
-/* --- reconcile --------------------------------------------------------------------------------------- */
+/* --- reconcile
+ * --------------------------------------------------------------------------------------- */
 enum reconcile_result { RECONCILE_YOURS, RECONCILE_RETAKEN, RECONCILE_STALE };
 void reconcile_begin(struct cmd *c, const char *queue_key, const char *worker,
                      const char *incarnation);
@@ -110,7 +117,8 @@ void reconcile_add(struct cmd *c, const char *id, uint32_t try_number, const cha
 /* False also when the worker must register first. */
 bool reconcile_read(const redisReply *reply, size_t count, enum reconcile_result *results);
 
-/* --- outlook: whether more work may come from what is in the queue ------------------------------------ */
+/* --- outlook: whether more work may come from what is in the queue
+ * ------------------------------------ */
 struct outlook {
     uint64_t todo, waiting, in_progress, delayed, finished;
 };
@@ -120,7 +128,8 @@ bool outlook_read(const redisReply *reply, struct outlook *outlook);
 /* Asks a worker to "run", "drain" or "stop" (a worker may ask itself). Any answer will do. */
 void want_build(struct cmd *c, const char *queue_key, const char *want, const char *worker);
 
-/* --- leave, maintain --------------------------------------------------------------------------------- */
+/* --- leave, maintain
+ * --------------------------------------------------------------------------------- */
 void leave_build(struct cmd *c, const char *queue_key, const char *worker, const char *incarnation);
 /* True when the worker is gone from the queue; false: send it again. */
 bool leave_read(const redisReply *reply);

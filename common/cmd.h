@@ -1,8 +1,8 @@
 /*
  * cmd.h - one Redis command under construction: an argument vector that owns its bytes.
  *
- * The same builders (common/store.h) serve the manager, which waits for the answer, and the worker's
- * agent, which does not. A cmd is reused: cmd_clear keeps its memory.
+ * The same builders (common/store.h) serve the manager, which waits for the answer, and the
+ * worker's agent, which does not. A cmd is reused: cmd_clear keeps its memory.
  */
 #ifndef DISTCOMP_CMD_H
 #define DISTCOMP_CMD_H
@@ -15,14 +15,15 @@
 #include "common/script.h"
 
 struct cmd {
-    struct buf bytes;  /* all arguments, one after the other */
-    size_t *ends;      /* where each argument ends in bytes */
+    struct buf bytes; /* all arguments, one after the other */
+    size_t *ends;     /* where each argument ends in bytes */
     size_t count, cap;
     const char **argv; /* filled by cmd_argv */
     size_t *lens;
     const struct script *script; /* of cmd_script, or NULL */
 };
-#define CMD_INIT {BUF_INIT, NULL, 0, 0, NULL, NULL, NULL}
+#define CMD_INIT                                                                                   \
+    { BUF_INIT, NULL, 0, 0, NULL, NULL, NULL }
 
 void cmd_free(struct cmd *c);
 void cmd_clear(struct cmd *c);

@@ -6,12 +6,10 @@ const struct queue_key_info queue_keys[QUEUE_KEY_COUNT] = {
 #undef X
 };
 
-void key_queue(struct buf *out, const char *queue)
-{
+void key_queue(struct buf *out, const char *queue) {
     buf_addf(out, "distcomp:{%s}", queue);
 }
 
-void key_add(struct buf *out, const char *queue_key, enum queue_key key, const char *name)
-{
+void key_add(struct buf *out, const char *queue_key, enum queue_key key, const char *name) {
     buf_addf(out, "%s:%s%s", queue_key, queue_keys[key].suffix, name ? name : "");
 }

@@ -20,8 +20,9 @@
 #include "common/script.h"
 
 #define LINK_CONNECT_MS 5000
-#define LINK_ANSWER_MS  60000 /* longest silence of a server that owes an answer; see link_timeout \
-                               */
+#define LINK_ANSWER_MS                                                                             \
+    60000 /* longest silence of a server that owes an answer; see link_timeout                     \
+           */
 
 struct link;
 

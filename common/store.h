@@ -1,6 +1,6 @@
 /*
- * store.h - the queue in Redis, as typed operations that wait for their answer. For the manager; the
- * worker's agent, which must not wait, uses common/claimops.h.
+ * store.h - the queue in Redis, as typed operations that wait for their answer. For the manager;
+ * the worker's agent, which must not wait, uses common/claimops.h.
  *
  * Every function that returns bool gives true on success; on failure it has appended one line to
  * `error` that says what was wrong and what to do. A struct store is used by one thread.
@@ -27,12 +27,13 @@
 typedef char task_id_t[TASK_ID_LEN + 1];
 
 struct store {
-    struct link *link;     /* owned */
-    char *queue;           /* name, owned */
-    char *queue_key;       /* distcomp:{NAME}, owned */
-    struct cmd cmd;        /* scratch */
-    uint32_t max_losses;   /* from the configuration, for store_maintain */
-    uint64_t keep_finished, keep_finished_ms, keep_output_bytes; /* the latter 0: not looked up yet */
+    struct link *link;   /* owned */
+    char *queue;         /* name, owned */
+    char *queue_key;     /* distcomp:{NAME}, owned */
+    struct cmd cmd;      /* scratch */
+    uint32_t max_losses; /* from the configuration, for store_maintain */
+    uint64_t keep_finished, keep_finished_ms,
+        keep_output_bytes;  /* the latter 0: not looked up yet */
     uint32_t wait_replicas; /* that must have a load before it is acknowledged */
 };
 
@@ -49,7 +50,8 @@ redisReply *store_reply(struct store *store, struct buf *error);
 
 struct store_counts {
     uint64_t state[TASK_STATE_COUNT]; /* tasks, by enum task_state */
-    uint64_t stale, losses, discarded; /* reports of an old token; tasks lost with a worker; stale hints */
+    uint64_t stale, losses,
+        discarded; /* reports of an old token; tasks lost with a worker; stale hints */
     uint64_t output_bytes;
     uint64_t live_workers;
     uint64_t loads_open;
@@ -63,7 +65,8 @@ bool store_init(struct store *store, bool force, uint64_t *removed, uint64_t *ru
 /* One bounded piece of due work; *due_ms as maintain.lua says (0: call again, -1: nothing). */
 bool store_maintain(struct store *store, int64_t *due_ms, struct buf *error);
 
-/* --- groups (names) ---------------------------------------------------------------------------- */
+/* --- groups (names) ----------------------------------------------------------------------------
+ */
 
 struct store_group {
     bool known;
@@ -76,16 +79,17 @@ bool store_group(struct store *store, const char *name, struct store_group *grou
 bool store_refs_exist(struct store *store, const char *const *names, size_t count, bool *exists,
                       struct buf *error);
 
-/* --- loading ------------------------------------------------------------------------------------ */
+/* --- loading ------------------------------------------------------------------------------------
+ */
 
 struct load_counts {
     uint64_t new_tasks, known, updated, duplicate, failed, retried;
 };
 
 /*
- * A load: store_load_begin, store_load_add for every task, store_load_end. Batches are pipelined, and
- * memory is bounded by the window (a few MiB). A load that is not ended leaves whole tasks only; its names
- * stay open until the same load is repeated, or cleanup.
+ * A load: store_load_begin, store_load_add for every task, store_load_end. Batches are pipelined,
+ * and memory is bounded by the window (a few MiB). A load that is not ended leaves whole tasks
+ * only; its names stay open until the same load is repeated, or cleanup.
  */
 struct store_load;
 struct store_load *store_load_begin(struct store *store, bool retry_failed, struct buf *error);
@@ -96,15 +100,16 @@ struct load_counts store_load_counts(const struct store_load *load);
 bool store_load_end(struct store_load *load, struct load_counts *counts, struct buf *error);
 void store_load_abandon(struct store_load *load);
 
-/* --- looking at tasks --------------------------------------------------------------------------- */
+/* --- looking at tasks ---------------------------------------------------------------------------
+ */
 
 struct store_task {
     task_id_t id;
     struct task_head head;
-    struct task task;  /* borrows from the page */
-    struct slice log;  /* try log, when asked for */
+    struct task task;    /* borrows from the page */
+    struct slice log;    /* try log, when asked for */
     struct slice output; /* packed output (task_output_unpack), when asked for */
-    bool has_output;   /* there was one, though it may have been dropped (then output.len is 0) */
+    bool has_output;     /* there was one, though it may have been dropped (then output.len is 0) */
     struct slice worker; /* that runs it, for in_progress ones when asked for; else empty */
 };
 
@@ -122,9 +127,9 @@ enum store_source {
 };
 
 /*
- * Calls each(task, arg) for every task of a source, until it returns false. What it gets is borrowed for
- * the call. Tasks that change state while this goes on may be missed or seen twice; none is seen in a
- * state that it did not have. Returns false only for errors.
+ * Calls each(task, arg) for every task of a source, until it returns false. What it gets is
+ * borrowed for the call. Tasks that change state while this goes on may be missed or seen twice;
+ * none is seen in a state that it did not have. Returns false only for errors.
  */
 typedef bool store_each(const struct store_task *task, void *arg);
 bool store_walk(struct store *store, enum store_source source, unsigned with, store_each *each,
@@ -137,11 +142,11 @@ bool store_walk_ids(struct store *store, task_id_t *ids, size_t count, unsigned 
 struct store_detail {
     redisReply *replies[8]; /* what the slices borrow from */
     struct store_task task;
-    struct slice after;    /* its references, a line each: a|e, n|t, ':', name or id */
-    int64_t unresolved;    /* of them, -1 when not waiting */
-    uint64_t due_ms;       /* delayed: when it goes back to todo */
-    uint64_t started_ms;   /* in progress: when it was claimed */
-    uint64_t now_ms;       /* Redis time of the answer */
+    struct slice after;  /* its references, a line each: a|e, n|t, ':', name or id */
+    int64_t unresolved;  /* of them, -1 when not waiting */
+    uint64_t due_ms;     /* delayed: when it goes back to todo */
+    uint64_t started_ms; /* in progress: when it was claimed */
+    uint64_t now_ms;     /* Redis time of the answer */
 };
 bool store_detail(struct store *store, const char *id, struct store_detail *detail,
                   struct buf *error);
@@ -150,7 +155,8 @@ void store_detail_free(struct store_detail *detail);
 bool store_find_prefix(struct store *store, const char *prefix, task_id_t *ids, size_t most,
                        size_t *found, struct buf *error);
 
-/* --- changing tasks ----------------------------------------------------------------------------- */
+/* --- changing tasks -----------------------------------------------------------------------------
+ */
 
 enum store_change {
     CHANGE_CANCEL,
@@ -170,25 +176,26 @@ struct change_counts {
 bool store_change(struct store *store, enum store_change change, const char *arg, task_id_t *ids,
                   size_t count, struct change_counts *counts, struct buf *error);
 
-/* --- workers -------------------------------------------------------------------------------------- */
+/* --- workers
+ * -------------------------------------------------------------------------------------- */
 
 struct store_worker {
     struct slice name, want, state; /* state: "lost" or empty */
-    struct slice info, stats;       /* JSON that the worker wrote at start and with its last report */
-    uint64_t report_ms;             /* Redis time of its last report */
-    uint64_t lease_end_ms;          /* 0: no lease */
+    struct slice info, stats; /* JSON that the worker wrote at start and with its last report */
+    uint64_t report_ms;       /* Redis time of its last report */
+    uint64_t lease_end_ms;    /* 0: no lease */
     uint64_t held, finished, failed; /* tasks */
     uint64_t now_ms;
-    bool idle;                      /* waits for work */
+    bool idle; /* waits for work */
 };
 typedef bool store_each_worker(const struct store_worker *worker, void *arg);
-bool store_walk_workers(struct store *store, store_each_worker *each, void *arg,
-                        struct buf *error);
+bool store_walk_workers(struct store *store, store_each_worker *each, void *arg, struct buf *error);
 /* Asks workers to "run", "drain" or "stop"; answers[i] is "ok", "lost" or "unknown" (static). */
 bool store_want(struct store *store, const char *want, const char *const *names, size_t count,
                 const char **answers, struct buf *error);
 
-/* --- repair ---------------------------------------------------------------------------------------- */
+/* --- repair
+ * ---------------------------------------------------------------------------------------- */
 
 struct cleanup_counts {
     uint64_t leases_ended; /* tasks taken from workers whose lease was over */

@@ -12,23 +12,20 @@ static const struct {
 #undef X
 };
 
-const char *try_outcome_name(enum try_outcome outcome)
-{
+const char *try_outcome_name(enum try_outcome outcome) {
     for (size_t i = 0; i < sizeof outcomes / sizeof *outcomes; i++)
         if (outcomes[i].outcome == outcome)
             return outcomes[i].name;
     return "unknown";
 }
 
-static void add_slice(struct buf *out, struct slice s, size_t length_bytes, size_t most)
-{
+static void add_slice(struct buf *out, struct slice s, size_t length_bytes, size_t most) {
     size_t len = s.len < most ? s.len : most;
     buf_add_be(out, len, length_bytes);
     buf_add(out, s.data, len);
 }
 
-static struct slice take_slice(struct cursor *c, size_t length_bytes)
-{
+static struct slice take_slice(struct cursor *c, size_t length_bytes) {
     struct slice s = {"", 0};
     size_t len = (size_t)cursor_be(c, length_bytes);
     const char *bytes = cursor_bytes(c, len);
@@ -37,25 +34,21 @@ static struct slice take_slice(struct cursor *c, size_t length_bytes)
     return s;
 }
 
-static unsigned char hex_value(char c)
-{
+static unsigned char hex_value(char c) {
     if (c >= '0' && c <= '9')
         return (unsigned char)(c - '0');
     return c >= 'a' && c <= 'f' ? (unsigned char)(c - 'a' + 10) : 0;
 }
 
-static void add_nonce(struct buf *out, const char *nonce)
-{
+static void add_nonce(struct buf *out, const char *nonce) {
     unsigned char bytes[NONCE_LEN / 2] = {0};
     if (strlen(nonce) == NONCE_LEN)
         for (size_t i = 0; i < sizeof bytes; i++)
-            bytes[i] =
-                (unsigned char)(hex_value(nonce[2 * i]) << 4 | hex_value(nonce[2 * i + 1]));
+            bytes[i] = (unsigned char)(hex_value(nonce[2 * i]) << 4 | hex_value(nonce[2 * i + 1]));
     buf_add(out, bytes, sizeof bytes);
 }
 
-static void take_nonce(struct cursor *c, char nonce[NONCE_LEN + 1])
-{
+static void take_nonce(struct cursor *c, char nonce[NONCE_LEN + 1]) {
     static const char digits[] = "0123456789abcdef";
     const char *bytes = cursor_bytes(c, NONCE_LEN / 2);
     for (size_t i = 0; bytes && i < NONCE_LEN / 2; i++) {
@@ -65,8 +58,7 @@ static void take_nonce(struct cursor *c, char nonce[NONCE_LEN + 1])
     nonce[bytes ? NONCE_LEN : 0] = '\0';
 }
 
-void try_entry_pack(const struct try_entry *entry, struct buf *out)
-{
+void try_entry_pack(const struct try_entry *entry, struct buf *out) {
     struct buf body = BUF_INIT;
     buf_add_be(&body, entry->try_number, 2);
     buf_add_be(&body, (uint64_t)entry->outcome, 1);
@@ -90,8 +82,7 @@ void try_entry_pack(const struct try_entry *entry, struct buf *out)
     buf_free(&body);
 }
 
-bool try_log_next(struct slice *log, struct try_entry *entry)
-{
+bool try_log_next(struct slice *log, struct try_entry *entry) {
     struct cursor c = cursor_make(log->data, log->len);
     size_t len = (size_t)cursor_be(&c, 2);
     const char *body = cursor_bytes(&c, len);
@@ -121,8 +112,7 @@ bool try_log_next(struct slice *log, struct try_entry *entry)
     return !c.failed;
 }
 
-bool try_log_last(struct slice log, struct try_entry *entry)
-{
+bool try_log_last(struct slice log, struct try_entry *entry) {
     bool found = false;
     struct try_entry next;
     while (try_log_next(&log, &next)) {
@@ -132,8 +122,7 @@ bool try_log_last(struct slice log, struct try_entry *entry)
     return found;
 }
 
-static void describe_status(const struct try_entry *entry, struct buf *out)
-{
+static void describe_status(const struct try_entry *entry, struct buf *out) {
     const char *name = entry->signal ? sigabbrev_np(entry->signal) : NULL;
     if (name)
         buf_addf(out, "killed by SIG%s", name);
@@ -143,8 +132,7 @@ static void describe_status(const struct try_entry *entry, struct buf *out)
         buf_addf(out, "exit %d", entry->exit_code);
 }
 
-void try_entry_describe(const struct try_entry *entry, struct buf *out)
-{
+void try_entry_describe(const struct try_entry *entry, struct buf *out) {
     switch (entry->outcome) {
     case TRY_FINISHED:
     case TRY_FAILED:
@@ -161,8 +149,7 @@ void try_entry_describe(const struct try_entry *entry, struct buf *out)
     }
 }
 
-void task_output_pack(const struct task_output *output, struct buf *out)
-{
+void task_output_pack(const struct task_output *output, struct buf *out) {
     buf_add_be(out, output->try_number, 2);
     buf_add_be(out, output->flags, 1);
     buf_add_be(out, output->out_bytes, 6);
@@ -171,8 +158,7 @@ void task_output_pack(const struct task_output *output, struct buf *out)
     add_slice(out, output->err, 4, UINT32_MAX);
 }
 
-bool task_output_unpack(struct slice packed, struct task_output *output)
-{
+bool task_output_unpack(struct slice packed, struct task_output *output) {
     struct cursor c = cursor_make(packed.data, packed.len);
     output->try_number = (uint16_t)cursor_be(&c, 2);
     output->flags = (unsigned)cursor_be(&c, 1);

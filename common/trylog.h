@@ -2,14 +2,16 @@
  * trylog.h - what became of each try of a task, and what it printed, as kept in Redis.
  *
  * A try log (hash `try`) is a sequence of entries, oldest first, the last 20 of them. An entry is
- * u16 length of the rest | u16 try | u8 outcome | u8 signal | u16 exit | u48 start_ms | u48 end_ms |
- * u48 wall_us | u48 user_us | u48 system_us | u40 maxrss_kib | u48 out_bytes | u48 err_bytes | 10 bytes
- * nonce | u8 n, worker | u8 n, node | u16 n, path | u16 n, reason; all big-endian. common/lua/lib.lua
- * writes entries too (lost, dependency) and looks into them at fixed places: keep them in step.
+ * u16 length of the rest | u16 try | u8 outcome | u8 signal | u16 exit | u48 start_ms | u48 end_ms
+ * | u48 wall_us | u48 user_us | u48 system_us | u40 maxrss_kib | u48 out_bytes | u48 err_bytes | 10
+ * bytes nonce | u8 n, worker | u8 n, node | u16 n, path | u16 n, reason; all big-endian.
+ * common/lua/lib.lua writes entries too (lost, dependency) and looks into them at fixed places:
+ * keep them in step.
  *
  * An output (hash `output`) is u16 try | u8 flags | u48 out_bytes | u48 err_bytes | u32 n, stdout |
- * u32 n, stderr. The sizes are those of the whole streams; what is kept may be their first and last part
- * with a mark in between. An empty value: there was an output, and it was dropped to make room.
+ * u32 n, stderr. The sizes are those of the whole streams; what is kept may be their first and last
+ * part with a mark in between. An empty value: there was an output, and it was dropped to make
+ * room.
  */
 #ifndef DISTCOMP_TRYLOG_H
 #define DISTCOMP_TRYLOG_H
@@ -50,8 +52,8 @@ struct slice {
 struct try_entry {
     uint16_t try_number;
     enum try_outcome outcome;
-    int exit_code; /* of the main process when signal is 0 */
-    int signal;    /* that ended the main process, or 0 */
+    int exit_code;             /* of the main process when signal is 0 */
+    int signal;                /* that ended the main process, or 0 */
     uint64_t start_ms, end_ms; /* Unix time */
     uint64_t wall_us, user_us, system_us;
     uint64_t maxrss_kib; /* 0: not known */
@@ -60,7 +62,7 @@ struct try_entry {
     struct slice worker;       /* at most 255 bytes */
     struct slice node;         /* host that has the kept output, or empty; at most 255 bytes */
     struct slice path;         /* where it is there, or empty; at most 4095 bytes */
-    struct slice reason;       /* why it failed: last lines of stderr or a sentence; at most 4000 bytes */
+    struct slice reason; /* why it failed: last lines of stderr or a sentence; at most 4000 bytes */
 };
 
 /* Appends an entry; longer strings are cut. */

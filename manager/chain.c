@@ -29,7 +29,7 @@ struct look {
 };
 
 /* How many words an option takes, and --task's value. */
-static size_t look_at_option(const struct opt_tables *all, int argc, char **argv, size_t at,
+static size_t look_at_option(const struct opt_tables *all, char **argv, size_t at,
                              struct look *look) {
     const char *name = argv[at] + 2;
     size_t len = strcspn(name, "=");
@@ -62,7 +62,7 @@ static struct look look_at(int argc, char **argv) {
         if (!strcmp(word, "--"))
             break;
         if (word[0] == '-' && word[1]) {
-            at += look_at_option(&all, argc, argv, at, &look);
+            at += look_at_option(&all, argv, at, &look);
             continue;
         }
         if (!look.verb)

@@ -9,10 +9,10 @@
 
 /* What the worker may use in all. */
 struct capacity {
-    uint64_t mem_bytes;    /* for tasks: what the machine or --memory gives */
+    uint64_t mem_bytes;     /* for tasks: what the machine or --memory gives */
     uint64_t reserve_bytes; /* kept free: min_dram_gb_accept_new_task */
-    uint32_t mcpu;         /* thousandths of a core */
-    uint32_t slots;        /* tasks at the same time */
+    uint32_t mcpu;          /* thousandths of a core */
+    uint32_t slots;         /* tasks at the same time */
 };
 
 /* What its tasks were promised, and what the machine has left by its own account. */
@@ -36,11 +36,10 @@ struct room admission_largest(const struct capacity *capacity);
 bool admission_fits(const struct room *room, uint64_t mem_bytes, uint32_t mcpu);
 
 /*
- * Claiming ahead: how many tasks to have at hand beyond those that run, so that a worker on short tasks does
- * not wait for Redis after each. As many as would start within AHEAD_MS, none once tasks last longer than
- * that, since a task at hand here could be running elsewhere.
- *   running   tasks now running
- *   wall_us   mean wall time of recent tries; 0: not known yet
+ * Claiming ahead: how many tasks to have at hand beyond those that run, so that a worker on short
+ * tasks does not wait for Redis after each. As many as would start within AHEAD_MS, none once tasks
+ * last longer than that, since a task at hand here could be running elsewhere. running   tasks now
+ * running wall_us   mean wall time of recent tries; 0: not known yet
  */
 #define AHEAD_MS   100
 #define AHEAD_MOST 256

@@ -14,32 +14,29 @@
 
 #include "common/keys.h"
 #include "common/log.h"
+#include "version.h"
 #include "worker/aftermath.h"
 #include "worker/agent_state.h"
-#include "version.h"
 
 enum {
-    EXIT_VERSION = 100,    /* the supervisor speaks another version */
+    EXIT_VERSION = 100,   /* the supervisor speaks another version */
     LEAVE_MOST_MS = 10000 /* how long the last results wait for a Redis that is away */
 };
-#define OUTPUT_SHARE     20 /* keep_output_bytes 0: memory of Redis' machine / this */
-#define OUTPUT_UNKNOWN   (UINT64_C(256) << 20)
+#define OUTPUT_SHARE   20 /* keep_output_bytes 0: memory of Redis' machine / this */
+#define OUTPUT_UNKNOWN (UINT64_C(256) << 20)
 
-const char *agent_node(void)
-{
+const char *agent_node(void) {
     static char name[256];
     if (!name[0] && gethostname(name, sizeof name - 1) != 0)
         snprintf(name, sizeof name, "unknown");
     return name;
 }
 
-struct result_files agent_files(const struct agent *a)
-{
+struct result_files agent_files(const struct agent *a) {
     return (struct result_files){a->config->state_dir, a->config->result_dir, agent_node()};
 }
 
-uint64_t agent_keep_output_bytes(const struct agent *a)
-{
+uint64_t agent_keep_output_bytes(const struct agent *a) {
     if (a->config->keep_output_bytes)
         return a->config->keep_output_bytes;
     return a->facts.memory_bytes ? a->facts.memory_bytes / OUTPUT_SHARE : OUTPUT_UNKNOWN;
@@ -47,35 +44,30 @@ uint64_t agent_keep_output_bytes(const struct agent *a)
 
 /* --- step ------------------------------------------------------------------------------------ */
 
-static void on_step_timer(uv_timer_t *timer)
-{
+static void on_step_timer(uv_timer_t *timer) {
     (void)timer; /* the prepare handle does the rest */
 }
 
-void agent_wake(struct agent *a, uint64_t ms)
-{
+void agent_wake(struct agent *a, uint64_t ms) {
     if (uv_is_active((uv_handle_t *)&a->step_timer) && uv_timer_get_due_in(&a->step_timer) <= ms)
         return;
     uv_timer_start(&a->step_timer, on_step_timer, ms, 0);
 }
 
-void agent_kill(struct agent *a, struct run *run, enum wire_why why, uint64_t grace_ms)
-{
+void agent_kill(struct agent *a, struct run *run, enum wire_why why, uint64_t grace_ms) {
     struct wire_kill kill = {run->slot, (uint32_t)why, (uint32_t)grace_ms};
     if (run->state == RUN_STARTED && run->in_supervisor && !a->super_gone)
         superlink_send(a->super, WIRE_KILL, &kill, sizeof kill, NULL, 0);
 }
 
-static size_t unfinished(const struct agent *a)
-{
+static size_t unfinished(const struct agent *a) {
     size_t count = 0;
     for (int state = 0; state < RUN_STATES; state++)
         count += a->runs.lists[state].count;
     return count;
 }
 
-static void say_bye(struct agent *a, enum wire_bye_mode mode, int code)
-{
+static void say_bye(struct agent *a, enum wire_bye_mode mode, int code) {
     struct wire_bye bye = {(uint32_t)mode, (uint32_t)code};
     if (!a->super_gone)
         superlink_send(a->super, WIRE_BYE, &bye, sizeof bye, NULL, 0);
@@ -84,20 +76,17 @@ static void say_bye(struct agent *a, enum wire_bye_mode mode, int code)
     uv_stop(&a->loop);
 }
 
-void agent_refuse(struct agent *a, const char *why)
-{
+void agent_refuse(struct agent *a, const char *why) {
     fprintf(stderr, "redisWorker: %s\n", why);
     say_bye(a, WIRE_BYE_REFUSED, 1);
 }
 
-static void give_back(struct agent *a)
-{
+static void give_back(struct agent *a) {
     for (struct run *run = a->runs.lists[RUN_STARTED].first; run; run = run->next)
         agent_kill(a, run, WIRE_WHY_RETURN, (uint64_t)a->config->kill_grace_ms);
 }
 
-static void on_drain_timeout(uv_timer_t *timer)
-{
+static void on_drain_timeout(uv_timer_t *timer) {
     struct agent *a = timer->data;
     if (a->mode == MODE_STOP) {
         log_event(LOG_WARN, "drain_timeout", kv_uint("tasks", a->runs.lists[RUN_STARTED].count));
@@ -105,8 +94,7 @@ static void on_drain_timeout(uv_timer_t *timer)
     }
 }
 
-void agent_set_mode(struct agent *a, enum agent_mode mode)
-{
+void agent_set_mode(struct agent *a, enum agent_mode mode) {
     static const char *const names[] = {"run", "drain", "stop", "return"};
     if (mode == a->mode)
         return;
@@ -125,8 +113,7 @@ void agent_set_mode(struct agent *a, enum agent_mode mode)
 }
 
 /* The supervisor is dead and what it left has been ended: tell the queue, then start anew. */
-static void be_born_again(struct agent *a)
-{
+static void be_born_again(struct agent *a) {
     bool late = mono_diff(mono_now(), a->leave_since) >= LEAVE_MOST_MS / 2;
     if (unfinished(a) > 0 && !late)
         return;
@@ -137,8 +124,7 @@ static void be_born_again(struct agent *a)
     exit(1);
 }
 
-static void leave_step(struct agent *a)
-{
+static void leave_step(struct agent *a) {
     if (a->super_gone) {
         be_born_again(a);
         return;
@@ -163,8 +149,7 @@ static void leave_step(struct agent *a)
 }
 
 /* Once a turn, before the loop sleeps: everything that is due, in this order. */
-static void agent_step(uv_prepare_t *prepare)
-{
+static void agent_step(uv_prepare_t *prepare) {
     struct agent *a = prepare->data;
     if (a->super_ready && !a->ended) {
         lease_step(a);
@@ -179,13 +164,11 @@ static void agent_step(uv_prepare_t *prepare)
 
 /* --- the supervisor -------------------------------------------------------------------------- */
 
-static void hex64(char out[17], uint64_t value)
-{
+static void hex64(char out[17], uint64_t value) {
     snprintf(out, 17, "%016" PRIx64, value);
 }
 
-static char *make_info(const struct agent *a)
-{
+static char *make_info(const struct agent *a) {
     struct buf boot = BUF_INIT;
     resources_boot_id(&boot);
     json_t *info = json_pack(
@@ -200,8 +183,7 @@ static char *make_info(const struct agent *a)
     return text;
 }
 
-static void measure_capacity(struct agent *a)
-{
+static void measure_capacity(struct agent *a) {
     struct resources r;
     resources_read(&r, "");
     a->capacity.mem_bytes = a->config->memory_bytes ? a->config->memory_bytes : r.mem_total_bytes;
@@ -213,8 +195,7 @@ static void measure_capacity(struct agent *a)
     a->available_read = mono_now();
 }
 
-static void on_welcome(struct agent *a, const struct wire_welcome *w)
-{
+static void on_welcome(struct agent *a, const struct wire_welcome *w) {
     if (w->version != WIRE_VERSION) {
         log_event(LOG_ERROR, "supervisor_version", kv_uint("theirs", w->version),
                   kv_uint("ours", WIRE_VERSION));
@@ -231,8 +212,7 @@ static void on_welcome(struct agent *a, const struct wire_welcome *w)
     a->info = make_info(a);
 }
 
-static void on_task(struct agent *a, const char *payload, size_t len)
-{
+static void on_task(struct agent *a, const char *payload, size_t len) {
     struct wire_task task;
     if (len < sizeof task)
         return;
@@ -247,8 +227,7 @@ static void on_task(struct agent *a, const char *payload, size_t len)
                   kv_uint("try", run->try_number), kv_bool("running", task.running));
 }
 
-static void on_exit_frame(struct agent *a, const struct wire_exit *e)
-{
+static void on_exit_frame(struct agent *a, const struct wire_exit *e) {
     struct run *run = runs_in_slot(&a->runs, e->slot);
     if (!run || run->state != RUN_STARTED)
         return; /* told twice, after a HELLO */
@@ -260,12 +239,11 @@ static void on_exit_frame(struct agent *a, const struct wire_exit *e)
     a->claim_wanted = true;
 }
 
-/* SIGTERM drains and leaves, again it gives back; SIGINT gives back; SIGHUP reloads; SIGUSR1 leaves the
- * tasks to the supervisor. docs/operations.md has the table. */
+/* SIGTERM drains and leaves, again it gives back; SIGINT gives back; SIGHUP reloads; SIGUSR1 leaves
+ * the tasks to the supervisor. docs/operations.md has the table. */
 static void handle_signal(struct agent *a, int signal);
 
-static void on_frame(void *arg, uint32_t type, const char *payload, size_t len)
-{
+static void on_frame(void *arg, uint32_t type, const char *payload, size_t len) {
     struct agent *a = arg;
     union {
         struct wire_welcome welcome;
@@ -294,8 +272,7 @@ static void on_frame(void *arg, uint32_t type, const char *payload, size_t len)
     }
 }
 
-static void on_super_closed(void *arg)
-{
+static void on_super_closed(void *arg) {
     struct agent *a = arg;
     a->super_gone = true;
     log_event(LOG_ERROR, "supervisor_gone", kv_uint("tasks", a->runs.lists[RUN_STARTED].count));
@@ -313,8 +290,7 @@ static void on_super_closed(void *arg)
 
 /* --- Redis ----------------------------------------------------------------------------------- */
 
-static void on_redis_up(void *arg, const struct redis_facts *facts)
-{
+static void on_redis_up(void *arg, const struct redis_facts *facts) {
     struct agent *a = arg;
     if (a->facts.run_id[0] && strcmp(a->facts.run_id, facts->run_id) != 0)
         a->recent_again = a->recent_first;
@@ -322,13 +298,11 @@ static void on_redis_up(void *arg, const struct redis_facts *facts)
     a->claim_wanted = true;
 }
 
-static void on_redis_down(void *arg)
-{
+static void on_redis_down(void *arg) {
     lease_lost(arg);
 }
 
-static void on_redis_message(void *arg, const char *text, size_t len)
-{
+static void on_redis_message(void *arg, const char *text, size_t len) {
     struct agent *a = arg;
     if (len == 4 && memcmp(text, "work", 4) == 0)
         a->claim_wanted = true;
@@ -338,15 +312,13 @@ static void on_redis_message(void *arg, const char *text, size_t len)
         follow_message(a, text, len);
 }
 
-static void on_redis_hopeless(void *arg, const char *why)
-{
+static void on_redis_hopeless(void *arg, const char *why) {
     agent_refuse(arg, why);
 }
 
 /* --- configuration --------------------------------------------------------------------------- */
 
-static int64_t file_mtime_ns(const char *path)
-{
+static int64_t file_mtime_ns(const char *path) {
     struct stat st;
     if (!*path || stat(path, &st) != 0)
         return 0;
@@ -354,8 +326,7 @@ static int64_t file_mtime_ns(const char *path)
 }
 
 /* What a running worker cannot change stays as it is. */
-static void keep_identity(struct config *fresh, struct config *old, struct buf *kept)
-{
+static void keep_identity(struct config *fresh, struct config *old, struct buf *kept) {
     char **pairs[][2] = {{&fresh->name, &old->name},
                          {&fresh->queue, &old->queue},
                          {&fresh->state_dir, &old->state_dir},
@@ -373,8 +344,7 @@ static void keep_identity(struct config *fresh, struct config *old, struct buf *
     fresh->redis_db = old->redis_db;
 }
 
-static void reload_config(struct agent *a)
-{
+static void reload_config(struct agent *a) {
     struct config fresh;
     struct buf error = BUF_INIT, changed = BUF_INIT, kept = BUF_INIT;
     if (!config_load(&fresh, a->flags, &error)) {
@@ -400,8 +370,7 @@ static void reload_config(struct agent *a)
     buf_free(&kept);
 }
 
-static void on_renew_timer(uv_timer_t *timer)
-{
+static void on_renew_timer(uv_timer_t *timer) {
     struct agent *a = timer->data;
     a->renew_wanted = true;
     int64_t mtime = file_mtime_ns(a->config->file);
@@ -412,8 +381,7 @@ static void on_renew_timer(uv_timer_t *timer)
     uv_timer_set_repeat(timer, (uint64_t)a->config->health_report_interval_ms);
 }
 
-static void on_poll_timer(uv_timer_t *timer)
-{
+static void on_poll_timer(uv_timer_t *timer) {
     struct agent *a = timer->data;
     a->claim_wanted = true;
     uv_timer_set_repeat(timer, (uint64_t)a->config->poll_interval_ms);
@@ -421,8 +389,7 @@ static void on_poll_timer(uv_timer_t *timer)
 
 /* --- signals --------------------------------------------------------------------------------- */
 
-static void handle_signal(struct agent *a, int signal)
-{
+static void handle_signal(struct agent *a, int signal) {
     log_event(LOG_INFO, "signal", kv_text("signal", sigabbrev_np(signal)));
     switch (signal) {
     case SIGTERM:
@@ -443,13 +410,11 @@ static void handle_signal(struct agent *a, int signal)
     }
 }
 
-static void on_signal(uv_signal_t *handle, int signal)
-{
+static void on_signal(uv_signal_t *handle, int signal) {
     handle_signal(handle->data, signal);
 }
 
-static void watch_signals(struct agent *a)
-{
+static void watch_signals(struct agent *a) {
     static const int numbers[4] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
     signal(SIGPIPE, SIG_IGN);
     for (int i = 0; a->attached && i < 4; i++) {
@@ -462,8 +427,7 @@ static void watch_signals(struct agent *a)
 /* --- start and end --------------------------------------------------------------------------- */
 
 /* The words a worker can satisfy in a task's requires: its labels. */
-static char *make_caps(const struct config *config)
-{
+static char *make_caps(const struct config *config) {
     struct buf caps = BUF_INIT;
     buf_addc(&caps, ',');
     const char *at = config->labels;
@@ -476,8 +440,7 @@ static char *make_caps(const struct config *config)
     return buf_detach(&caps);
 }
 
-static void start_timers(struct agent *a)
-{
+static void start_timers(struct agent *a) {
     uv_timer_t *timers[] = {&a->renew_timer, &a->poll_timer,  &a->due_timer,
                             &a->step_timer,  &a->drain_timer, &a->follow_timer};
     for (size_t i = 0; i < sizeof timers / sizeof *timers; i++) {
@@ -493,8 +456,7 @@ static void start_timers(struct agent *a)
     uv_prepare_start(&a->prepare, agent_step);
 }
 
-static void connect_all(struct agent *a, int supervisor_fd)
-{
+static void connect_all(struct agent *a, int supervisor_fd) {
     struct superlink_events super = {on_frame, on_super_closed, a};
     struct redisio_events redis = {on_redis_up, on_redis_down, on_redis_message, on_redis_hopeless,
                                    a};
@@ -509,15 +471,13 @@ static void connect_all(struct agent *a, int supervisor_fd)
     buf_free(&channel);
 }
 
-static void close_handle(uv_handle_t *handle, void *unused)
-{
+static void close_handle(uv_handle_t *handle, void *unused) {
     (void)unused;
     if (!uv_is_closing(handle))
         uv_close(handle, NULL);
 }
 
-static void agent_end(struct agent *a)
-{
+static void agent_end(struct agent *a) {
     superlink_close(a->super);
     redisio_close(a->redis);
     follow_free(a);
@@ -537,8 +497,7 @@ static void agent_end(struct agent *a)
 }
 
 int agent_run(int supervisor_fd, struct config *config, const struct config_flags *flags,
-              bool attached, char **argv)
-{
+              bool attached, char **argv) {
     static struct agent agent;
     struct agent *a = &agent;
     struct buf error = BUF_INIT;

@@ -2,15 +2,17 @@
  * agent.h - the clever half of redisWorker: it talks to Redis and decides; the supervisor does.
  *
  * DESIGN
- * One libuv loop, one thread. Callbacks (answers of Redis, frames of the supervisor, timers, signals) only
- * change state and return; agent_step runs once a turn, before the loop sleeps, and does what is due in a
- * fixed order: lease, start, report, claim, leave. So there is one place that decides, and whatever
- * happened in a turn is answered in one write to Redis and one to the supervisor.
+ * One libuv loop, one thread. Callbacks (answers of Redis, frames of the supervisor, timers,
+ * signals) only change state and return; agent_step runs once a turn, before the loop sleeps, and
+ * does what is due in a fixed order: lease, start, report, claim, leave. So there is one place that
+ * decides, and whatever happened in a turn is answered in one write to Redis and one to the
+ * supervisor.
  *
- * What is asked of Redis may be lost with the connection (callbacks get NULL). Then: a claim is asked again
- * with its request id; reports go back to ENDED and are sent again; register, renew and reconcile are
- * asked anew. Nothing is acknowledged to the supervisor before Redis has answered for it, so the agent may
- * die at any point: the supervisor has every exit, and `reconcile` settles what was claimed.
+ * What is asked of Redis may be lost with the connection (callbacks get NULL). Then: a claim is
+ * asked again with its request id; reports go back to ENDED and are sent again; register, renew and
+ * reconcile are asked anew. Nothing is acknowledged to the supervisor before Redis has answered for
+ * it, so the agent may die at any point: the supervisor has every exit, and `reconcile` settles
+ * what was claimed.
  */
 #ifndef DISTCOMP_AGENT_H
 #define DISTCOMP_AGENT_H

@@ -16,8 +16,7 @@ enum {
     AUTO_SHARE = 2      /* min_dram=auto counts for memory / (cores * this) */
 };
 
-static struct room room_now(struct agent *a)
-{
+static struct room room_now(struct agent *a) {
     mono_ms_t now = mono_now();
     if (mono_diff(now, a->available_read) >= AVAILABLE_MS) {
         a->available_bytes = resources_available("");
@@ -32,16 +31,14 @@ static struct room room_now(struct agent *a)
     return admission_room(&a->capacity, &load);
 }
 
-static uint64_t auto_mem_bytes(const struct agent *a)
-{
+static uint64_t auto_mem_bytes(const struct agent *a) {
     uint64_t cores = (a->capacity.mcpu + 999) / 1000;
     return a->capacity.mem_bytes / (cores ? cores : 1) / AUTO_SHARE;
 }
 
 /* --- starting -------------------------------------------------------------------------------- */
 
-static bool write_script(const char *path, const struct buf *script, struct buf *error)
-{
+static bool write_script(const char *path, const struct buf *script, struct buf *error) {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     bool ok = fd >= 0;
     for (size_t at = 0; ok && at < script->len;) {
@@ -57,8 +54,7 @@ static bool write_script(const char *path, const struct buf *script, struct buf 
 }
 
 /* A task that this worker cannot start at all ends like a program with exit code 126. */
-static void refuse(struct agent *a, struct run *run, const char *why)
-{
+static void refuse(struct agent *a, struct run *run, const char *why) {
     log_event(LOG_WARN, "task_not_started", kv_text("task", run->id), kv_text("why", why));
     struct wire_exit how = {.slot = run->slot, .status = 126 << 8};
     how.start_wall_ms = how.end_wall_ms = (uint64_t)wall_now().ms;
@@ -67,8 +63,7 @@ static void refuse(struct agent *a, struct run *run, const char *why)
     run->fate = RUN_REFUSED;
 }
 
-static void start(struct agent *a, struct run *run)
-{
+static void start(struct agent *a, struct run *run) {
     struct launch launch;
     struct buf error = BUF_INIT, script = BUF_INIT;
     buf_addf(&script, "%s/out/%u.sh", a->config->state_dir, run->slot);
@@ -89,8 +84,7 @@ static void start(struct agent *a, struct run *run)
     buf_free(&script);
 }
 
-void claim_start_ready(struct agent *a)
-{
+void claim_start_ready(struct agent *a) {
     struct run_list *ready = &a->runs.lists[RUN_READY];
     if (!ready->first || a->super_gone)
         return;
@@ -122,22 +116,20 @@ void claim_start_ready(struct agent *a)
 
 static void on_claim(void *arg, const redisReply *reply);
 
-static void send_claim(struct agent *a)
-{
+static void send_claim(struct agent *a) {
     claim_build(&a->cmd, a->queue_key, &a->claim);
     a->claiming = redisio_send(a->redis, &a->cmd, on_claim, a);
 }
 
-static uint64_t random_u64(void)
-{
+static uint64_t random_u64(void) {
     uint64_t value;
     if (getrandom(&value, sizeof value, 0) != sizeof value)
         abort();
     return value;
 }
 
-static void take_tasks(struct agent *a, const redisReply *reply, const struct claim_answer *answer)
-{
+static void take_tasks(struct agent *a, const redisReply *reply,
+                       const struct claim_answer *answer) {
     for (size_t i = 0; i < answer->count; i++) {
         struct claimed task;
         if (!claim_task(reply, &a->claim, i, &task) ||
@@ -148,8 +140,7 @@ static void take_tasks(struct agent *a, const redisReply *reply, const struct cl
     }
 }
 
-static void on_outlook(void *arg, const redisReply *reply)
-{
+static void on_outlook(void *arg, const redisReply *reply) {
     struct agent *a = arg;
     struct outlook outlook;
     a->outlook_asked = false;
@@ -163,8 +154,7 @@ static void on_outlook(void *arg, const redisReply *reply)
 }
 
 /* --exit_when_empty: nothing came, nothing runs here; does anything run or wait elsewhere? */
-static void maybe_empty(struct agent *a)
-{
+static void maybe_empty(struct agent *a) {
     if (!a->config->exit_when_empty || a->outlook_asked || a->runs.lists[RUN_READY].count ||
         a->runs.lists[RUN_STARTED].count || a->runs.lists[RUN_ENDED].count || a->reporting)
         return;
@@ -172,8 +162,7 @@ static void maybe_empty(struct agent *a)
     a->outlook_asked = redisio_send(a->redis, &a->cmd, on_outlook, a);
 }
 
-static void on_claim(void *arg, const redisReply *reply)
-{
+static void on_claim(void *arg, const redisReply *reply) {
     struct agent *a = arg;
     struct claim_answer answer;
     a->claiming = false;
@@ -201,8 +190,7 @@ static void on_claim(void *arg, const redisReply *reply)
 }
 
 /* Room for tasks to have at hand, beyond that for tasks that start now. */
-static void add_ahead(const struct agent *a, struct room *room, uint32_t ahead)
-{
+static void add_ahead(const struct agent *a, struct room *room, uint32_t ahead) {
     uint32_t running = (uint32_t)a->runs.lists[RUN_STARTED].count;
     uint64_t mem = running ? a->runs.started_mem_bytes / running * ahead : 0;
     uint64_t mcpu = running ? a->runs.started_mcpu / running * ahead : 0;
@@ -216,8 +204,7 @@ static void add_ahead(const struct agent *a, struct room *room, uint32_t ahead)
     }
 }
 
-void claim_step(struct agent *a)
-{
+void claim_step(struct agent *a) {
     if (a->claiming || a->mode != MODE_RUN || !lease_ready(a) || a->renew_wanted || a->super_gone ||
         mono_diff(mono_now(), a->no_start_before) < 0)
         return;
@@ -227,8 +214,7 @@ void claim_step(struct agent *a)
         return;
     }
     uint32_t ready = (uint32_t)a->runs.lists[RUN_READY].count;
-    uint32_t ahead =
-        admission_ahead((uint32_t)a->runs.lists[RUN_STARTED].count, a->mean_wall_us);
+    uint32_t ahead = admission_ahead((uint32_t)a->runs.lists[RUN_STARTED].count, a->mean_wall_us);
     if (!a->claim_wanted || (ready > 0 && ready > ahead / 2))
         return;
     struct room room = room_now(a);

@@ -10,10 +10,10 @@
 #include "common/log.h"
 
 /*
- * taskOutput -f: a reader subscribes to a channel of its own and publishes `follow ID CHANNEL` on the
- * worker's wake channel, again every FOLLOW_MS / 3. The worker publishes on that channel 'o' or 'e' and
- * bytes, and 'x' when the try has ended; then the rest is in the result. What a reader misses it has
- * missed: it starts from the beginning each time it subscribes.
+ * taskOutput -f: a reader subscribes to a channel of its own and publishes `follow ID CHANNEL` on
+ * the worker's wake channel, again every FOLLOW_MS / 3. The worker publishes on that channel 'o' or
+ * 'e' and bytes, and 'x' when the try has ended; then the rest is in the result. What a reader
+ * misses it has missed: it starts from the beginning each time it subscribes.
  */
 enum { FOLLOW_MS = 15000, TAIL_MS = 100, CHUNK = 65536, CHUNKS_A_TURN = 16 };
 
@@ -27,8 +27,7 @@ struct follow {
 
 static void on_tail(uv_timer_t *timer);
 
-static void drop(struct agent *a, struct follow **place)
-{
+static void drop(struct agent *a, struct follow **place) {
     struct follow *f = *place;
     *place = f->next;
     free(f->channel);
@@ -38,8 +37,7 @@ static void drop(struct agent *a, struct follow **place)
 }
 
 /* Publishes what has been added to one stream; returns whether there may be more at once. */
-static bool send_stream(struct agent *a, struct follow *f, const struct run *run, int which)
-{
+static bool send_stream(struct agent *a, struct follow *f, const struct run *run, int which) {
     static const char kinds[2] = {'o', 'e'};
     char chunk[1 + CHUNK];
     struct buf path = BUF_INIT;
@@ -61,8 +59,7 @@ static bool send_stream(struct agent *a, struct follow *f, const struct run *run
     return n > 0;
 }
 
-static void on_tail(uv_timer_t *timer)
-{
+static void on_tail(uv_timer_t *timer) {
     struct agent *a = timer->data;
     mono_ms_t now = mono_now();
     for (struct follow **place = &a->follows; *place;) {
@@ -80,8 +77,7 @@ static void on_tail(uv_timer_t *timer)
     }
 }
 
-void follow_ended(struct agent *a, const struct run *run)
-{
+void follow_ended(struct agent *a, const struct run *run) {
     for (struct follow **place = &a->follows; *place;) {
         struct follow *f = *place;
         if (strcmp(f->id, run->id) != 0) {
@@ -98,16 +94,14 @@ void follow_ended(struct agent *a, const struct run *run)
     }
 }
 
-static struct follow *find(struct agent *a, const char *channel)
-{
+static struct follow *find(struct agent *a, const char *channel) {
     for (struct follow *f = a->follows; f; f = f->next)
         if (strcmp(f->channel, channel) == 0)
             return f;
     return NULL;
 }
 
-void follow_message(struct agent *a, const char *text, size_t len)
-{
+void follow_message(struct agent *a, const char *text, size_t len) {
     char id[TASK_ID_LEN + 1], channel[256];
     if (len >= sizeof channel || sscanf(text, "follow %14s %255s", id, channel) != 2)
         return;
@@ -129,8 +123,7 @@ void follow_message(struct agent *a, const char *text, size_t len)
         uv_timer_start(&a->follow_timer, on_tail, 0, TAIL_MS);
 }
 
-void follow_free(struct agent *a)
-{
+void follow_free(struct agent *a) {
     while (a->follows)
         drop(a, &a->follows);
 }

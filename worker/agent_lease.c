@@ -8,27 +8,23 @@
 
 enum { REGISTER_AGAIN_MS = 1000, DUE_JITTER_MS = 50 };
 
-bool lease_ready(const struct agent *a)
-{
+bool lease_ready(const struct agent *a) {
     return a->registered && !a->reconcile_wanted && !a->reconciling && redisio_up(a->redis);
 }
 
-void lease_lost(struct agent *a)
-{
+void lease_lost(struct agent *a) {
     a->registering = a->renewing = a->reconciling = a->maintaining = false;
     a->registered = false; /* asked anew: the queue may have given the name away */
 }
 
-static void on_due(uv_timer_t *timer)
-{
+static void on_due(uv_timer_t *timer) {
     struct agent *a = timer->data;
     a->maintain_wanted = true;
 }
 
-/* The queue has work due in so many ms. A little of it is drawn, so that a hundred workers do not all
- * come at once. */
-void lease_due(struct agent *a, int64_t due_ms)
-{
+/* The queue has work due in so many ms. A little of it is drawn, so that a hundred workers do not
+ * all come at once. */
+void lease_due(struct agent *a, int64_t due_ms) {
     if (due_ms == 0)
         a->maintain_wanted = true;
     else if (due_ms > 0)
@@ -37,24 +33,22 @@ void lease_due(struct agent *a, int64_t due_ms)
 
 /* --- register -------------------------------------------------------------------------------- */
 
-static void refuse_taken(struct agent *a, const struct register_answer *answer)
-{
+static void refuse_taken(struct agent *a, const struct register_answer *answer) {
     struct buf why = BUF_INIT;
     json_t *info = json_loadb(answer->info.data, answer->info.len, 0, NULL);
     const char *host = json_string_value(json_object_get(info, "host"));
-    buf_addf(&why,
-             "a worker named %s is already in queue %s (host %s, pid %lld, last report %.1f s ago): "
-             "stop it, or give this one another --name",
-             a->config->name, a->config->queue, host ? host : "unknown",
-             (long long)json_integer_value(json_object_get(info, "pid")),
-             (double)answer->age_ms / 1000);
+    buf_addf(
+        &why,
+        "a worker named %s is already in queue %s (host %s, pid %lld, last report %.1f s ago): "
+        "stop it, or give this one another --name",
+        a->config->name, a->config->queue, host ? host : "unknown",
+        (long long)json_integer_value(json_object_get(info, "pid")), (double)answer->age_ms / 1000);
     json_decref(info);
     agent_refuse(a, why.data);
     buf_free(&why);
 }
 
-static void on_register(void *arg, const redisReply *reply)
-{
+static void on_register(void *arg, const redisReply *reply) {
     struct agent *a = arg;
     struct register_answer answer;
     a->registering = false;
@@ -75,8 +69,7 @@ static void on_register(void *arg, const redisReply *reply)
     log_event(LOG_INFO, "registered", kv_text("queue", a->config->queue));
 }
 
-static void send_register(struct agent *a)
-{
+static void send_register(struct agent *a) {
     struct register_args args = {.worker = a->config->name,
                                  .incarnation = a->incarnation,
                                  .previous = a->previous,
@@ -89,8 +82,7 @@ static void send_register(struct agent *a)
 
 /* --- renew ----------------------------------------------------------------------------------- */
 
-static void want_mode(struct agent *a, enum worker_want want)
-{
+static void want_mode(struct agent *a, enum worker_want want) {
     static const enum agent_mode modes[] = {MODE_RUN, MODE_DRAIN, MODE_STOP};
     if (a->mode >= MODE_STOP || modes[want] == a->mode)
         return;
@@ -102,14 +94,14 @@ static void want_mode(struct agent *a, enum worker_want want)
     agent_set_mode(a, modes[want]);
 }
 
-static void cancel_runs(struct agent *a, const redisReply *reply, size_t count)
-{
+static void cancel_runs(struct agent *a, const redisReply *reply, size_t count) {
     for (size_t i = 0; i < count; i++) {
         struct run *run = runs_find(&a->runs, renew_cancel(reply, i));
         if (!run || run->cancelled)
             continue;
         run->cancelled = true;
-        log_event(LOG_INFO, "task_cancel", kv_text("task", run->id), kv_uint("try", run->try_number));
+        log_event(LOG_INFO, "task_cancel", kv_text("task", run->id),
+                  kv_uint("try", run->try_number));
         if (run->state == RUN_READY)
             run_give_up(&a->runs, run, RUN_RELEASED); /* the queue's flag makes it cancelled */
         else if (run->state == RUN_STARTED)
@@ -117,8 +109,7 @@ static void cancel_runs(struct agent *a, const redisReply *reply, size_t count)
     }
 }
 
-static void on_renew(void *arg, const redisReply *reply)
-{
+static void on_renew(void *arg, const redisReply *reply) {
     struct agent *a = arg;
     struct renew_answer answer;
     a->renewing = false;
@@ -137,18 +128,17 @@ static void on_renew(void *arg, const redisReply *reply)
     cancel_runs(a, reply, answer.cancels);
 }
 
-static char *make_stats(const struct agent *a)
-{
+static char *make_stats(const struct agent *a) {
     static const char *const modes[] = {"run", "drain", "stop", "return"};
-    json_t *stats = json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "mode",
-        a->paused ? "paused" : modes[a->mode], "running",
-        (json_int_t)a->runs.lists[RUN_STARTED].count, "ready",
-        (json_int_t)a->runs.lists[RUN_READY].count, "unreported",
-        (json_int_t)a->runs.lists[RUN_ENDED].count, "mem_promised",
-        (json_int_t)a->runs.started_mem_bytes, "mem_available", (json_int_t)a->available_bytes,
-        "mcpu_promised", (json_int_t)a->runs.started_mcpu, "tries", (json_int_t)a->tries_done,
-        "stale", (json_int_t)a->stale_reports);
+    json_t *stats =
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "mode",
+                  a->paused ? "paused" : modes[a->mode], "running",
+                  (json_int_t)a->runs.lists[RUN_STARTED].count, "ready",
+                  (json_int_t)a->runs.lists[RUN_READY].count, "unreported",
+                  (json_int_t)a->runs.lists[RUN_ENDED].count, "mem_promised",
+                  (json_int_t)a->runs.started_mem_bytes, "mem_available",
+                  (json_int_t)a->available_bytes, "mcpu_promised", (json_int_t)a->runs.started_mcpu,
+                  "tries", (json_int_t)a->tries_done, "stale", (json_int_t)a->stale_reports);
     if (a->pause_reason)
         json_object_set_new(stats, "reason", json_string(a->pause_reason));
     char *text = json_dumps(stats, JSON_COMPACT);
@@ -156,8 +146,7 @@ static char *make_stats(const struct agent *a)
     return text;
 }
 
-static void send_renew(struct agent *a)
-{
+static void send_renew(struct agent *a) {
     uint64_t digest;
     size_t held = runs_held(&a->runs, &digest);
     char *stats = make_stats(a);
@@ -171,8 +160,7 @@ static void send_renew(struct agent *a)
 
 /* --- reconcile ------------------------------------------------------------------------------- */
 
-static void on_reconcile(void *arg, const redisReply *reply)
-{
+static void on_reconcile(void *arg, const redisReply *reply) {
     struct agent *a = arg;
     size_t total = a->reconcile_count + a->reconcile_recent;
     enum reconcile_result *results = xcalloc(total + 1, sizeof *results);
@@ -205,8 +193,7 @@ static void on_reconcile(void *arg, const redisReply *reply)
 }
 
 /* No claim or report is under way, so that both sides speak of the same moment. */
-static void send_reconcile(struct agent *a)
-{
+static void send_reconcile(struct agent *a) {
     uint64_t digest;
     size_t held = runs_held(&a->runs, &digest);
     a->reconcile_runs = xcalloc(held + 1, sizeof(struct run *));
@@ -231,8 +218,7 @@ static void send_reconcile(struct agent *a)
 
 /* --- maintain, leave ------------------------------------------------------------------------- */
 
-static void on_maintain(void *arg, const redisReply *reply)
-{
+static void on_maintain(void *arg, const redisReply *reply) {
     struct agent *a = arg;
     int64_t due_ms, lost;
     a->maintaining = false;
@@ -243,8 +229,7 @@ static void on_maintain(void *arg, const redisReply *reply)
     lease_due(a, due_ms);
 }
 
-static void send_maintain(struct agent *a)
-{
+static void send_maintain(struct agent *a) {
     a->maintain_wanted = false;
     maintain_build(&a->cmd, a->queue_key, (uint32_t)a->config->max_losses,
                    (uint64_t)a->config->keep_finished,
@@ -253,8 +238,7 @@ static void send_maintain(struct agent *a)
     a->maintaining = redisio_send(a->redis, &a->cmd, on_maintain, a);
 }
 
-static void on_leave(void *arg, const redisReply *reply)
-{
+static void on_leave(void *arg, const redisReply *reply) {
     struct agent *a = arg;
     a->leaving = false;
     if (reply && leave_read(reply))
@@ -263,16 +247,14 @@ static void on_leave(void *arg, const redisReply *reply)
         agent_wake(a, REGISTER_AGAIN_MS);
 }
 
-void lease_leave(struct agent *a)
-{
+void lease_leave(struct agent *a) {
     if (a->leaving || !a->registered)
         return;
     leave_build(&a->cmd, a->queue_key, a->config->name, a->incarnation);
     a->leaving = redisio_send(a->redis, &a->cmd, on_leave, a);
 }
 
-void lease_step(struct agent *a)
-{
+void lease_step(struct agent *a) {
     if (!redisio_up(a->redis) || a->left || a->leaving)
         return;
     if (!a->registered) {

@@ -6,9 +6,9 @@
 #include "common/log.h"
 
 enum {
-    BATCH_MS = 4,        /* results of short tasks wait this long for company */
-    BATCH_FULL = 32,     /* or until there are so many */
-    AGAIN_MS = 1000,     /* a report without an answer is sent again after this */
+    BATCH_MS = 4,    /* results of short tasks wait this long for company */
+    BATCH_FULL = 32, /* or until there are so many */
+    AGAIN_MS = 1000, /* a report without an answer is sent again after this */
     FAST_FAILURE_MS = 5000,
     NO_START_MS = 1000
 };
@@ -16,8 +16,7 @@ enum {
 
 /* --- what Redis may still lose --------------------------------------------------------------- */
 
-void report_keep_recent(struct agent *a, const struct run *run, struct result *result)
-{
+void report_keep_recent(struct agent *a, const struct run *run, struct result *result) {
     struct recent *r = xcalloc(1, sizeof *r);
     r->reported = mono_now();
     memcpy(r->id, run->id, sizeof r->id);
@@ -34,8 +33,7 @@ void report_keep_recent(struct agent *a, const struct run *run, struct result *r
     a->recent_bytes += r->bytes;
 }
 
-void report_drop_recent(struct agent *a, bool all)
-{
+void report_drop_recent(struct agent *a, bool all) {
     mono_ms_t now = mono_now();
     while (a->recent_first) {
         struct recent *r = a->recent_first;
@@ -55,8 +53,7 @@ void report_drop_recent(struct agent *a, bool all)
 
 /* --- health ---------------------------------------------------------------------------------- */
 
-static void on_health(void *arg, const redisReply *reply)
-{
+static void on_health(void *arg, const redisReply *reply) {
     struct agent *a = arg;
     struct outlook outlook;
     a->health_asked = false;
@@ -70,7 +67,8 @@ static void on_health(void *arg, const redisReply *reply)
     if (a->paused || outlook.finished <= a->finished_at_streak)
         return;
     a->paused = true;
-    a->pause_reason = "its last tries all failed at once, while others finish: resumeWorker puts it back";
+    a->pause_reason =
+        "its last tries all failed at once, while others finish: resumeWorker puts it back";
     log_event(LOG_ERROR, "worker_paused", kv_uint("failures", a->fast_failures),
               kv_text("why", a->pause_reason));
     want_build(&a->cmd, a->queue_key, "drain", a->config->name);
@@ -80,8 +78,7 @@ static void on_health(void *arg, const redisReply *reply)
 }
 
 /* A machine on which everything fails at once must not eat the queue, if it works elsewhere. */
-static void watch_health(struct agent *a, const struct run *run, enum try_outcome outcome)
-{
+static void watch_health(struct agent *a, const struct run *run, enum try_outcome outcome) {
     if (outcome == TRY_FINISHED)
         a->fast_failures = 0;
     if (outcome != TRY_FAILED || run->exit.wall_us >= FAST_FAILURE_MS * 1000)
@@ -98,8 +95,7 @@ static void watch_health(struct agent *a, const struct run *run, enum try_outcom
 
 /* --- reporting ------------------------------------------------------------------------------- */
 
-static void acknowledge(struct agent *a, struct run *run, uint32_t flags)
-{
+static void acknowledge(struct agent *a, struct run *run, uint32_t flags) {
     if (run->in_supervisor && !a->super_gone) {
         struct wire_ack ack = {run->slot, flags};
         superlink_send(a->super, WIRE_ACK, &ack, sizeof ack, NULL, 0);
@@ -107,20 +103,19 @@ static void acknowledge(struct agent *a, struct run *run, uint32_t flags)
     run_remove(&a->runs, run);
 }
 
-static void log_result(const struct run *run, const struct result *result, const char *answer)
-{
+static void log_result(const struct run *run, const struct result *result, const char *answer) {
     bool failed = result->outcome == TRY_FAILED || result->outcome == TRY_TIMEOUT;
     if (!log_on(failed ? LOG_WARN : LOG_DEBUG))
         return;
     log_event(failed ? LOG_WARN : LOG_DEBUG, "task_end", kv_text("task", run->id),
-              kv_uint("try", run->try_number), kv_text("outcome", try_outcome_name(result->outcome)),
+              kv_uint("try", run->try_number),
+              kv_text("outcome", try_outcome_name(result->outcome)),
               kv_int("status", run->exit.status), kv_uint("wall_us", run->exit.wall_us),
               kv_text("answer", answer));
 }
 
 static void settle(struct agent *a, struct run *run, struct result *result,
-                   enum report_result answer)
-{
+                   enum report_result answer) {
     static const char *const names[] = {"recorded", "yours", "stale", "unknown"};
     if (answer == REPORT_STALE || answer == REPORT_UNKNOWN) {
         a->stale_reports++;
@@ -141,8 +136,7 @@ static void settle(struct agent *a, struct run *run, struct result *result,
     a->claim_wanted = true;
 }
 
-static void on_report(void *arg, const redisReply *reply)
-{
+static void on_report(void *arg, const redisReply *reply) {
     struct agent *a = arg;
     enum report_result answers[REPORT_MOST];
     int64_t due_ms;
@@ -174,16 +168,18 @@ static void on_report(void *arg, const redisReply *reply)
 
 static void add_item(struct agent *a, const char *id, uint16_t try_number, const char *nonce,
                      enum try_outcome outcome, int64_t delay_ms, const struct buf *entry,
-                     const struct buf *output)
-{
-    struct report_item item = {id,      try_number, nonce,
-                               outcome, delay_ms,   {entry->data, entry->len},
+                     const struct buf *output) {
+    struct report_item item = {id,
+                               try_number,
+                               nonce,
+                               outcome,
+                               delay_ms,
+                               {entry->data, entry->len},
                                {output->data, output->len}};
     report_add(&a->cmd, &item);
 }
 
-static void make_result(struct agent *a, struct run *run, struct result *result)
-{
+static void make_result(struct agent *a, struct run *run, struct result *result) {
     struct result_files files = agent_files(a);
     if (run->kept) {
         *result = *run->kept;
@@ -200,8 +196,7 @@ static void make_result(struct agent *a, struct run *run, struct result *result)
 }
 
 /* Results that a restarted Redis may have forgotten, as many as fit one call. */
-static size_t add_recent(struct agent *a, size_t room)
-{
+static size_t add_recent(struct agent *a, size_t room) {
     size_t added = 0;
     for (; a->recent_again && added < room; a->recent_again = a->recent_again->next, added++) {
         const struct recent *r = a->recent_again;
@@ -210,8 +205,7 @@ static size_t add_recent(struct agent *a, size_t room)
     return added;
 }
 
-static bool batch_due(struct agent *a)
-{
+static bool batch_due(struct agent *a) {
     const struct run_list *ended = &a->runs.lists[RUN_ENDED];
     if (ended->count >= BATCH_FULL || a->mode >= MODE_STOP ||
         !admission_ahead((uint32_t)a->runs.lists[RUN_STARTED].count, a->mean_wall_us))
@@ -225,8 +219,7 @@ static bool batch_due(struct agent *a)
 }
 
 /* Runs whose queue has given them to somebody else end here, in silence. */
-static void drop_stale(struct agent *a)
-{
+static void drop_stale(struct agent *a) {
     for (struct run *run = a->runs.lists[RUN_ENDED].first, *next; run; run = next) {
         next = run->next;
         if (run->stale)
@@ -234,8 +227,7 @@ static void drop_stale(struct agent *a)
     }
 }
 
-void report_step(struct agent *a)
-{
+void report_step(struct agent *a) {
     drop_stale(a);
     report_drop_recent(a, false);
     struct run_list *ended = &a->runs.lists[RUN_ENDED];

@@ -25,9 +25,9 @@
 #include "worker/run.h"
 #include "worker/superlink.h"
 
-enum { REPORT_MOST = 128 };       /* results in one call */
-#define RECENT_MS    3000         /* how long a reported result is kept under appendfsync everysec */
-#define RECENT_BYTES (16u << 20)  /* and how much of them */
+enum { REPORT_MOST = 128 };      /* results in one call */
+#define RECENT_MS    3000        /* how long a reported result is kept under appendfsync everysec */
+#define RECENT_BYTES (16u << 20) /* and how much of them */
 
 enum agent_mode {
     MODE_RUN,
@@ -61,8 +61,8 @@ struct agent {
     int64_t config_mtime_ns;
     struct endpoint endpoint;
     char *queue_key;
-    char *info; /* JSON, registered once */
-    char *caps; /* ",word,word," */
+    char *info;     /* JSON, registered once */
+    char *caps;     /* ",word,word," */
     struct cmd cmd; /* scratch */
 
     struct redisio *redis;
@@ -84,7 +84,7 @@ struct agent {
     const char *pause_reason;
     int exit_code;
     bool leaving, left;
-    bool ended; /* the loop is about to end */
+    bool ended;            /* the loop is about to end */
     mono_ms_t leave_since; /* when it began to wait only for its last reports; 0: not yet */
 
     /* lease */
@@ -106,15 +106,16 @@ struct agent {
     struct run *report_runs[REPORT_MOST];
     struct result report_results[REPORT_MOST];
     size_t report_count;
-    mono_ms_t batch_since;  /* first result that waits for company; 0: none */
-    size_t report_recent; /* of them, how many are from `recent`, sent again */
+    mono_ms_t batch_since; /* first result that waits for company; 0: none */
+    size_t report_recent;  /* of them, how many are from `recent`, sent again */
     struct recent *recent_first, *recent_last;
     size_t recent_bytes;
-    struct recent *recent_again; /* Redis was restarted: from here on they are to be reported again */
+    struct recent
+        *recent_again; /* Redis was restarted: from here on they are to be reported again */
 
     /* health */
-    uint32_t fast_failures;       /* in a row */
-    uint64_t finished_at_streak;  /* the queue's finished count when the streak began */
+    uint32_t fast_failures;      /* in a row */
+    uint64_t finished_at_streak; /* the queue's finished count when the streak began */
     bool streak_known, health_asked;
     bool outlook_asked;
 
@@ -125,7 +126,8 @@ struct agent {
 /* agent.c */
 void agent_wake(struct agent *a, uint64_t ms); /* run agent_step after at most ms */
 void agent_kill(struct agent *a, struct run *run, enum wire_why why, uint64_t grace_ms);
-void agent_refuse(struct agent *a, const char *why); /* prints, tells the supervisor, ends the loop */
+void agent_refuse(struct agent *a,
+                  const char *why); /* prints, tells the supervisor, ends the loop */
 void agent_set_mode(struct agent *a, enum agent_mode mode);
 struct result_files agent_files(const struct agent *a);
 const char *agent_node(void); /* host name */

@@ -18,8 +18,9 @@
 #define BACKOFF_MIN_US (100 * (int64_t)US_PER_MS)
 #define BACKOFF_MAX_US (10 * (int64_t)US_PER_S)
 #define HEALTHY_US     (30 * (int64_t)US_PER_S)
-#define RESTART_US     (1 * (int64_t)US_PER_S) /* BYE_RESTART after less than this waits for the back-off */
-#define LEAVE_US       (2 * (int64_t)US_PER_S)
+#define RESTART_US                                                                                 \
+    (1 * (int64_t)US_PER_S) /* BYE_RESTART after less than this waits for the back-off */
+#define LEAVE_US (2 * (int64_t)US_PER_S)
 
 static enum care_state { WAITING, CHILD, ATTACHED, KEEP, RETIRED } state, before_attach;
 static int64_t before_attach_due_us;
@@ -28,13 +29,13 @@ static int watch_fd;
 static uint32_t watch_id;
 static int32_t child_pid;
 static uint32_t attached_pid;
-static int64_t began_us, backoff_us, due_us; /* due_us: start (WAITING) or SIGKILL (CHILD), 0: none */
+static int64_t began_us, backoff_us,
+    due_us; /* due_us: start (WAITING) or SIGKILL (CHILD), 0: none */
 static bool watching_output;
 static enum agentcare_verdict verdict;
 static int exit_code;
 
-void agentcare_init(char *const *argv, int epoll_fd, uint32_t event_id)
-{
+void agentcare_init(char *const *argv, int epoll_fd, uint32_t event_id) {
     agent_argv = argv;
     watch_fd = epoll_fd;
     watch_id = event_id;
@@ -43,23 +44,20 @@ void agentcare_init(char *const *argv, int epoll_fd, uint32_t event_id)
     due_us = argv ? 1 : 0;
 }
 
-static void watch(int operation, uint32_t events)
-{
+static void watch(int operation, uint32_t events) {
     struct epoll_event e = {.events = events, .data.u32 = watch_id};
     if (epoll_ctl(watch_fd, operation, agentlink_fd(), &e) != 0)
         slog("cannot watch the agent's socket: %s", strerror(errno));
     watching_output = events & EPOLLOUT;
 }
 
-static void open_link(int fd)
-{
+static void open_link(int fd) {
     agentlink_open(fd);
     watch(EPOLL_CTL_ADD, EPOLLIN);
     began_us = ustime_mono();
 }
 
-static void wait_backoff(int64_t now_us, int64_t at_least_us)
-{
+static void wait_backoff(int64_t now_us, int64_t at_least_us) {
     if (backoff_us < at_least_us)
         backoff_us = at_least_us;
     state = WAITING;
@@ -68,8 +66,7 @@ static void wait_backoff(int64_t now_us, int64_t at_least_us)
 }
 
 /* The agent is gone: what next? */
-static void gone(void)
-{
+static void gone(void) {
     const struct wire_bye *bye = agentlink_bye();
     int64_t now_us = ustime_mono(), lived_us = now_us - began_us;
     if (state == RETIRED)
@@ -101,8 +98,7 @@ static void gone(void)
     }
 }
 
-static void drop_link(void)
-{
+static void drop_link(void) {
     bool hello = agentlink_hello();
     agentlink_close();
     if (state == ATTACHED) {
@@ -118,15 +114,13 @@ static void drop_link(void)
     }
 }
 
-static void check_bye(void)
-{
+static void check_bye(void) {
     const struct wire_bye *bye = agentlink_bye();
     if (bye && bye->mode == WIRE_BYE_STOP && verdict == AGENTCARE_GO_ON)
         verdict = AGENTCARE_STOP;
 }
 
-static void start_child(void)
-{
+static void start_child(void) {
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
         slog("no socket pair for the agent: %s", strerror(errno));
@@ -148,8 +142,7 @@ static void start_child(void)
     open_link(pair[0]);
 }
 
-bool agentcare_reaped(int32_t pid, int status)
-{
+bool agentcare_reaped(int32_t pid, int status) {
     if (pid != child_pid || pid == 0)
         return false;
     child_pid = 0;
@@ -167,8 +160,7 @@ bool agentcare_reaped(int32_t pid, int status)
     return true;
 }
 
-void agentcare_readable(void)
-{
+void agentcare_readable(void) {
     if (agentlink_fd() < 0)
         return;
     bool ok = agentlink_read();
@@ -177,8 +169,7 @@ void agentcare_readable(void)
         drop_link();
 }
 
-void agentcare_accept(int listen_fd)
-{
+void agentcare_accept(int listen_fd) {
     int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return; /* it left, or no descriptors: the next event tries again */
@@ -199,8 +190,7 @@ void agentcare_accept(int listen_fd)
     }
 }
 
-void agentcare_timers(int64_t now_us)
-{
+void agentcare_timers(int64_t now_us) {
     if (!due_us || now_us < due_us)
         return;
     if (state == WAITING) {
@@ -214,13 +204,11 @@ void agentcare_timers(int64_t now_us)
     }
 }
 
-int64_t agentcare_deadline(void)
-{
+int64_t agentcare_deadline(void) {
     return due_us ? due_us : INT64_MAX;
 }
 
-void agentcare_pump(void)
-{
+void agentcare_pump(void) {
     bool blocked;
     if (!agentlink_pump(&blocked)) {
         drop_link();
@@ -230,30 +218,25 @@ void agentcare_pump(void)
         watch(EPOLL_CTL_MOD, blocked ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
-void agentcare_retire(void)
-{
+void agentcare_retire(void) {
     if (state == WAITING || state == KEEP)
         due_us = 0;
     state = RETIRED;
 }
 
-void agentcare_kill(void)
-{
+void agentcare_kill(void) {
     if (child_pid)
         kill(child_pid, SIGKILL);
 }
 
-bool agentcare_alive(void)
-{
+bool agentcare_alive(void) {
     return child_pid > 0 || attached_pid > 0;
 }
 
-enum agentcare_verdict agentcare_verdict(void)
-{
+enum agentcare_verdict agentcare_verdict(void) {
     return verdict;
 }
 
-int agentcare_code(void)
-{
+int agentcare_code(void) {
     return exit_code;
 }

@@ -1,13 +1,14 @@
 /*
  * agentcare.h - keeping one agent alive.
  *
- *   WAITING --its time--> CHILD --dies--> WAITING (back-off: 100 ms doubling to 10 s, 100 ms again after
- *      |                                           an agent that lived 30 s)
+ *   WAITING --its time--> CHILD --dies--> WAITING (back-off: 100 ms doubling to 10 s, 100 ms again
+ * after |                                           an agent that lived 30 s)
  *      '--somebody connects--> ATTACHED --end of file--> WAITING
  *   BYE_KEEP, or no argv: KEEP, until somebody connects.
  *
- * The agent is in a session of its own, so that a ^C at the terminal reaches the supervisor alone. There are
- * never two: a child that lost its connection gets 2 s to leave, then SIGKILL, and only its death starts the next.
+ * The agent is in a session of its own, so that a ^C at the terminal reaches the supervisor alone.
+ * There are never two: a child that lost its connection gets 2 s to leave, then SIGKILL, and only
+ * its death starts the next.
  */
 #ifndef DISTCOMP_AGENTCARE_H
 #define DISTCOMP_AGENTCARE_H

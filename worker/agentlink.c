@@ -16,7 +16,8 @@
 
 #define STARTS_A_TURN 16 /* then exits are looked at: a burst of starts must not hide them */
 #define NO_HANDSHAKE  UINT32_MAX
-/* A STARTED waits this long for company: a task that ends meanwhile wakes the agent once, not twice. */
+/* A STARTED waits this long for company: a task that ends meanwhile wakes the agent once, not
+ * twice. */
 #define STARTED_US (5 * (int64_t)US_PER_MS)
 
 static struct wireio io = {.fd = -1};
@@ -27,20 +28,18 @@ static uint32_t handshake = NO_HANDSHAKE; /* the next slot to tell of */
 static uint32_t starts;
 static uint16_t queue[SLOT_MAX]; /* slots that owe a message; each at most once */
 static uint32_t queue_head, queue_len;
-static bool exit_queued; /* else the queue has only STARTED */
+static bool exit_queued;       /* else the queue has only STARTED */
 static int64_t started_due_us; /* when they are sent at the latest */
 static uint64_t signals;
 static struct wire_bye bye;
 static bool bye_said;
 static int64_t lease_us, lease_length_us;
 
-void agentlink_init(const struct agentlink_identity *identity)
-{
+void agentlink_init(const struct agentlink_identity *identity) {
     self = *identity;
 }
 
-static void push(uint32_t number)
-{
+static void push(uint32_t number) {
     struct slot *s = &slot_table[number];
     if (s->queued || !hello_said || handshake != NO_HANDSHAKE)
         return; /* told by the handshake */
@@ -50,8 +49,7 @@ static void push(uint32_t number)
     queue[(queue_head + queue_len++) % SLOT_MAX] = (uint16_t)number;
 }
 
-void agentlink_open(int fd)
-{
+void agentlink_open(int fd) {
     wireio_open(&io, fd);
     hello_said = bye_said = false;
     agent_pid = 0;
@@ -61,31 +59,26 @@ void agentlink_open(int fd)
         slot_table[i].queued = slot_table[i].send_started = slot_table[i].send_exit = false;
 }
 
-void agentlink_close(void)
-{
+void agentlink_close(void) {
     if (io.fd >= 0)
         close(io.fd);
     wireio_open(&io, -1);
     hello_said = false;
 }
 
-int agentlink_fd(void)
-{
+int agentlink_fd(void) {
     return io.fd;
 }
 
-bool agentlink_hello(void)
-{
+bool agentlink_hello(void) {
     return io.fd >= 0 && hello_said;
 }
 
-uint32_t agentlink_agent_pid(void)
-{
+uint32_t agentlink_agent_pid(void) {
     return agent_pid;
 }
 
-static struct wire_welcome welcome(uint32_t capacity, uint32_t agent)
-{
+static struct wire_welcome welcome(uint32_t capacity, uint32_t agent) {
     return (struct wire_welcome){.version = WIRE_VERSION,
                                  .supervisor_pid = (uint32_t)getpid(),
                                  .capacity = capacity,
@@ -96,8 +89,7 @@ static struct wire_welcome welcome(uint32_t capacity, uint32_t agent)
                                  .output_max = self.output_max};
 }
 
-void agentlink_refuse(int fd, uint32_t agent)
-{
+void agentlink_refuse(int fd, uint32_t agent) {
     struct {
         struct wire_frame frame;
         struct wire_welcome welcome;
@@ -109,8 +101,7 @@ void agentlink_refuse(int fd, uint32_t agent)
 
 /* ---- What the agent says. A handler returns NULL, or what is wrong with the frame. ---- */
 
-static const char *on_hello(const uint8_t *payload, uint32_t length)
-{
+static const char *on_hello(const uint8_t *payload, uint32_t length) {
     struct wire_hello hello;
     (void)length;
     memcpy(&hello, payload, sizeof hello);
@@ -131,8 +122,7 @@ static const char *on_hello(const uint8_t *payload, uint32_t length)
     return NULL;
 }
 
-static void keep_cookie(struct slot *s, const struct wire_start_view *view)
-{
+static void keep_cookie(struct slot *s, const struct wire_start_view *view) {
     const char *cookie = spawn_cookie(view);
     if (cookie && strlen(cookie) < sizeof s->cookie)
         memcpy(s->cookie, cookie, strlen(cookie) + 1);
@@ -141,8 +131,7 @@ static void keep_cookie(struct slot *s, const struct wire_start_view *view)
              s->exit.slot, SLOT_COOKIE_MAX - 1);
 }
 
-static void begin(uint32_t number, const struct wire_start_view *view)
-{
+static void begin(uint32_t number, const struct wire_start_view *view) {
     struct slot *s = slot_begin(number);
     const struct wire_start *h = &view->head;
     s->wait_leftover = h->flags & WIRE_START_WAIT_LEFTOVER;
@@ -170,8 +159,7 @@ static void begin(uint32_t number, const struct wire_start_view *view)
     agentlink_exit(number);
 }
 
-static const char *on_start(const uint8_t *payload, uint32_t length)
-{
+static const char *on_start(const uint8_t *payload, uint32_t length) {
     struct wire_start_view view;
     if (!wire_parse_start(payload, length, &view))
         return "START whose lengths and counts disagree";
@@ -184,8 +172,7 @@ static const char *on_start(const uint8_t *payload, uint32_t length)
     return NULL;
 }
 
-static const char *on_kill(const uint8_t *payload, uint32_t length)
-{
+static const char *on_kill(const uint8_t *payload, uint32_t length) {
     struct wire_kill kill_order;
     (void)length;
     memcpy(&kill_order, payload, sizeof kill_order);
@@ -193,12 +180,12 @@ static const char *on_kill(const uint8_t *payload, uint32_t length)
         return "KILL of a slot beyond capacity";
     if (kill_order.why == WIRE_WHY_NONE || kill_order.why > WIRE_WHY_ORPHAN)
         return "KILL for no known reason";
-    ending_request(kill_order.slot, kill_order.why, kill_order.grace_ms); /* ended: its EXIT is on its way */
+    ending_request(kill_order.slot, kill_order.why,
+                   kill_order.grace_ms); /* ended: its EXIT is on its way */
     return NULL;
 }
 
-static const char *on_ack(const uint8_t *payload, uint32_t length)
-{
+static const char *on_ack(const uint8_t *payload, uint32_t length) {
     struct wire_ack ack;
     (void)length;
     memcpy(&ack, payload, sizeof ack);
@@ -213,8 +200,7 @@ static const char *on_ack(const uint8_t *payload, uint32_t length)
     return NULL;
 }
 
-static const char *on_lease(const uint8_t *payload, uint32_t length)
-{
+static const char *on_lease(const uint8_t *payload, uint32_t length) {
     struct wire_lease lease;
     (void)length;
     memcpy(&lease, payload, sizeof lease);
@@ -225,8 +211,7 @@ static const char *on_lease(const uint8_t *payload, uint32_t length)
     return NULL;
 }
 
-static const char *on_bye(const uint8_t *payload, uint32_t length)
-{
+static const char *on_bye(const uint8_t *payload, uint32_t length) {
     (void)length;
     struct wire_bye said;
     memcpy(&said, payload, sizeof said);
@@ -250,8 +235,7 @@ static const struct {
     {WIRE_BYE, sizeof(struct wire_bye), true, on_bye},
 };
 
-static const char *handle(const struct wire_frame *frame, const uint8_t *payload)
-{
+static const char *handle(const struct wire_frame *frame, const uint8_t *payload) {
     for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
         if (orders[i].type != frame->type)
             continue;
@@ -265,8 +249,7 @@ static const char *handle(const struct wire_frame *frame, const uint8_t *payload
 }
 
 /* False: malformed. */
-static bool handle_frames(bool all)
-{
+static bool handle_frames(bool all) {
     struct wire_frame frame;
     const uint8_t *payload;
     starts = 0;
@@ -284,8 +267,7 @@ static bool handle_frames(bool all)
     return true;
 }
 
-static bool frame_waits(void)
-{
+static bool frame_waits(void) {
     size_t have = io.in_len - io.in_at;
     struct wire_frame frame;
     if (have < sizeof frame)
@@ -294,20 +276,17 @@ static bool frame_waits(void)
     return frame.length > WIRE_FRAME_MAX || have >= sizeof frame + frame.length;
 }
 
-bool agentlink_busy(void)
-{
+bool agentlink_busy(void) {
     return io.fd >= 0 && handshake == NO_HANDSHAKE && frame_waits();
 }
 
-bool agentlink_read(void)
-{
+bool agentlink_read(void) {
     if (!frame_waits() && wireio_fill(&io) < 0)
         return false;
     return handle_frames(false);
 }
 
-void agentlink_drain(void)
-{
+void agentlink_drain(void) {
     handshake = NO_HANDSHAKE; /* nobody is there to be told */
     while (io.fd >= 0) {
         if (!handle_frames(true) || wireio_fill(&io) <= 0)
@@ -317,14 +296,12 @@ void agentlink_drain(void)
 
 /* ---- What the agent is told. ---- */
 
-static struct wire_started started_of(const struct slot *s)
-{
+static struct wire_started started_of(const struct slot *s) {
     return (struct wire_started){s->exit.slot, s->exit.pid, s->exit.start_wall_ms};
 }
 
 /* TASK for each used slot, then READY; false while there is no room. */
-static bool tell_handshake(void)
-{
+static bool tell_handshake(void) {
     for (; handshake < slot_high; handshake++) {
         const struct slot *s = &slot_table[handshake];
         if (s->state == SLOT_FREE)
@@ -344,8 +321,7 @@ static bool tell_handshake(void)
     return true;
 }
 
-static void tell_slots(void)
-{
+static void tell_slots(void) {
     while (queue_len && wireio_room(&io, sizeof(struct wire_started) + sizeof(struct wire_exit) +
                                              sizeof(struct wire_frame))) {
         struct slot *s = &slot_table[queue[queue_head]];
@@ -363,8 +339,7 @@ static void tell_slots(void)
     exit_queued = queue_len > 0;
 }
 
-static void tell_signals(void)
-{
+static void tell_signals(void) {
     for (int i = 1; signals && i < 64; i++) {
         if (!agentlink_signal_waits(i) || !wireio_room(&io, sizeof(struct wire_signal)))
             continue;
@@ -374,8 +349,7 @@ static void tell_signals(void)
     }
 }
 
-bool agentlink_pump(bool *blocked)
-{
+bool agentlink_pump(bool *blocked) {
     *blocked = false;
     if (io.fd < 0)
         return true;
@@ -399,44 +373,36 @@ bool agentlink_pump(bool *blocked)
     }
 }
 
-int64_t agentlink_deadline(void)
-{
+int64_t agentlink_deadline(void) {
     return agentlink_hello() && queue_len && io.out_len == 0 ? started_due_us : INT64_MAX;
 }
 
-void agentlink_exit(uint32_t number)
-{
+void agentlink_exit(uint32_t number) {
     slot_table[number].send_exit = true;
     exit_queued = true;
     push(number);
 }
 
-void agentlink_signal(int number)
-{
+void agentlink_signal(int number) {
     signals |= 1ull << number;
 }
 
-bool agentlink_signal_waits(int number)
-{
+bool agentlink_signal_waits(int number) {
     return signals >> number & 1;
 }
 
-void agentlink_forget_signals(void)
-{
+void agentlink_forget_signals(void) {
     signals = 0;
 }
 
-const struct wire_bye *agentlink_bye(void)
-{
+const struct wire_bye *agentlink_bye(void) {
     return bye_said ? &bye : NULL;
 }
 
-int64_t agentlink_lease_us(void)
-{
+int64_t agentlink_lease_us(void) {
     return lease_us;
 }
 
-int64_t agentlink_lease_length_us(void)
-{
+int64_t agentlink_lease_length_us(void) {
     return lease_length_us;
 }

@@ -1,10 +1,10 @@
 /*
  * agentlink.h - the supervisor's half of the conversation of wire.h.
  *
- * One connection at a time. Nothing that the agent must learn lives in a buffer: what is owed (STARTED,
- * EXIT, TASK) is a mark on the slot, and becomes bytes when there is room. So a slow agent costs no
- * memory and loses nothing, and a new one is told everything after its HELLO. All frames of a turn of
- * the loop leave in one write.
+ * One connection at a time. Nothing that the agent must learn lives in a buffer: what is owed
+ * (STARTED, EXIT, TASK) is a mark on the slot, and becomes bytes when there is room. So a slow
+ * agent costs no memory and loses nothing, and a new one is told everything after its HELLO. All
+ * frames of a turn of the loop leave in one write.
  */
 #ifndef DISTCOMP_AGENTLINK_H
 #define DISTCOMP_AGENTLINK_H
@@ -32,7 +32,8 @@ uint32_t agentlink_agent_pid(void);
 bool agentlink_read(void);
 /* The agent has died: does what it still said. */
 void agentlink_drain(void);
-/* Whole frames wait in the buffer (a turn handles a limited number): call agentlink_read again, soon. */
+/* Whole frames wait in the buffer (a turn handles a limited number): call agentlink_read again,
+ * soon. */
 bool agentlink_busy(void);
 /* Sends what is owed. False: close it. *blocked: call again when the socket is writable. */
 bool agentlink_pump(bool *blocked);

@@ -14,21 +14,19 @@ static const char *const thread_variables[] = {"OMP_NUM_THREADS", "OPENBLAS_NUM_
                                                "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
                                                "VECLIB_MAXIMUM_THREADS"};
 
-static void add_string(struct buf *strings, uint32_t *count, const char *s, size_t len)
-{
+static void add_string(struct buf *strings, uint32_t *count, const char *s, size_t len) {
     buf_add(strings, s, len);
     buf_addc(strings, '\0');
     ++*count;
 }
 
-static void add_text(struct buf *strings, uint32_t *count, const char *s)
-{
+static void add_text(struct buf *strings, uint32_t *count, const char *s) {
     add_string(strings, count, s, strlen(s));
 }
 
 static void add_shell(struct launch *launch, struct buf *strings, uint32_t *count,
-                      const struct task *task, const struct config *config, const char *script_path)
-{
+                      const struct task *task, const struct config *config,
+                      const char *script_path) {
     add_text(strings, count, config->shell);
     if (task->params_len < LAUNCH_ARGUMENT_MAX) {
         add_text(strings, count, "-c");
@@ -41,8 +39,7 @@ static void add_shell(struct launch *launch, struct buf *strings, uint32_t *coun
 }
 
 static void make_shell(struct launch *launch, struct buf *strings, const struct task *task,
-                       const struct config *config, const char *script_path)
-{
+                       const struct config *config, const char *script_path) {
     struct plain_word words[PLAIN_WORDS];
     size_t count;
     if (strcmp(config->shell, "/bin/sh") == 0 && task->params_len < LAUNCH_ARGUMENT_MAX &&
@@ -57,8 +54,7 @@ static void make_shell(struct launch *launch, struct buf *strings, const struct 
 }
 
 static bool make_python(struct launch *launch, struct buf *strings, const struct task *task,
-                        const struct config *config, struct buf *error)
-{
+                        const struct config *config, struct buf *error) {
     struct words words = WORDS_INIT;
     size_t offset;
     bool ok = words_split(task->params, task->params_len, &words, &offset, error);
@@ -80,16 +76,14 @@ static bool make_python(struct launch *launch, struct buf *strings, const struct
 }
 
 static void add_variable(struct launch *launch, struct buf *strings, const char *name,
-                         const char *value)
-{
+                         const char *value) {
     buf_addf(strings, "%s=%s", name, value);
     buf_addc(strings, '\0');
     launch->head.envc++;
 }
 
 static void add_environment(struct launch *launch, struct buf *strings, const struct run *run,
-                            const struct task *task, const struct config *config)
-{
+                            const struct task *task, const struct config *config) {
     char number[32];
     add_variable(launch, strings, "DISTCOMP_TASK_ID", run->id);
     snprintf(number, sizeof number, "%u", run->try_number);
@@ -114,8 +108,7 @@ static void add_environment(struct launch *launch, struct buf *strings, const st
 }
 
 bool launch_make(struct launch *launch, const struct run *run, const struct config *config,
-                 const char *script_path, struct buf *error)
-{
+                 const char *script_path, struct buf *error) {
     struct task_head head;
     struct task task;
     memset(launch, 0, sizeof *launch);
@@ -135,8 +128,7 @@ bool launch_make(struct launch *launch, const struct run *run, const struct conf
     if (leftovers && leftovers->len == 4 && memcmp(leftovers->value, "wait", 4) == 0)
         launch->head.flags |= WIRE_START_WAIT_LEFTOVER;
     launch->head.slot = run->slot;
-    launch->head.timeout_ms =
-        (uint64_t)task_option_number(&task, OPT_TIMEOUT, config->timeout_ms);
+    launch->head.timeout_ms = (uint64_t)task_option_number(&task, OPT_TIMEOUT, config->timeout_ms);
     launch->head.grace_ms = (uint32_t)config->kill_grace_ms;
     size_t start = launch->tail.len;
     if (task.type == TASK_PYTHON) {
@@ -153,8 +145,7 @@ bool launch_make(struct launch *launch, const struct run *run, const struct conf
     return true;
 }
 
-void launch_free(struct launch *launch)
-{
+void launch_free(struct launch *launch) {
     buf_free(&launch->tail);
     buf_free(&launch->script);
 }

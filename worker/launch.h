@@ -16,15 +16,16 @@
 struct launch {
     struct wire_start head;
     struct buf tail;   /* note, cwd, strings: follows head in the frame */
-    struct buf script; /* not empty: the command is too long for an argument, and must be in the file
-                          script_path before the frame is sent */
+    struct buf script; /* not empty: the command is too long for an argument, and must be in the
+                          file script_path before the frame is sent */
 };
 
 /*
  * shell: /bin/sh -c PARAMS, or directly when that is the same (worker/plaincmd.h). python: the
- * configured interpreter with PARAMS split into words. Environment: DISTCOMP_TASK_ID, _TRY, _WORKER,
- * _QUEUE, _COOKIE, thread counts from min_cpu unless already set, then the task's own env.
- * Returns false with an error when the task cannot be started by this worker (a quote without its end).
+ * configured interpreter with PARAMS split into words. Environment: DISTCOMP_TASK_ID, _TRY,
+ * _WORKER, _QUEUE, _COOKIE, thread counts from min_cpu unless already set, then the task's own env.
+ * Returns false with an error when the task cannot be started by this worker (a quote without its
+ * end).
  */
 bool launch_make(struct launch *launch, const struct run *run, const struct config *config,
                  const char *script_path, struct buf *error);

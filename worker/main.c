@@ -1,9 +1,9 @@
 /*
  * redisWorker: runs the tasks of a queue on this machine.
  *
- * One program, two roles (docs/operations.md). Started by a user it becomes the supervisor, which starts
- * the same program again as the agent; or, where a supervisor without an agent lives on the state_dir
- * (after SIGUSR1), the agent of that one.
+ * One program, two roles (docs/operations.md). Started by a user it becomes the supervisor, which
+ * starts the same program again as the agent; or, where a supervisor without an agent lives on the
+ * state_dir (after SIGUSR1), the agent of that one.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,18 +13,18 @@
 #include "common/config.h"
 #include "common/link.h"
 #include "common/log.h"
+#include "version.h"
 #include "worker/agent.h"
 #include "worker/resources.h"
 #include "worker/statedir.h"
 #include "worker/supervisor.h"
-#include "version.h"
 
 enum { EXIT_USAGE = 2, SUPERVISOR_SLOTS_MOST = 4096, SPARE_SLOTS = 512 };
 
-static void print_help(void)
-{
+static void print_help(void) {
     printf("usage: redisWorker [--SETTING VALUE]...\n\n"
-           "Runs the tasks of a queue on this machine until it is stopped. Settings are flags, environment\n"
+           "Runs the tasks of a queue on this machine until it is stopped. Settings are flags, "
+           "environment\n"
            "variables DISTCOMP_SETTING, or keys of conf.json, in this order of precedence:\n\n");
     for (size_t i = 0; i < SETTING_TOTAL; i++) {
         const struct setting *s = &settings[i];
@@ -36,14 +36,14 @@ static void print_help(void)
         printf("\n      %s\n", s->help);
     }
     printf("  --conf FILE\n      read this conf.json\n  --help, --version\n\n"
-           "Signals: SIGTERM drains and leaves, a second one gives tasks back at once; SIGINT gives back at\n"
+           "Signals: SIGTERM drains and leaves, a second one gives tasks back at once; SIGINT "
+           "gives back at\n"
            "once; SIGHUP reads conf.json again; SIGUSR1 leaves, and the tasks run on for the next\n"
            "redisWorker with this state_dir. Exit: 0 left, 1 failed, 2 bad usage.\n");
 }
 
 /* Reads the command line. Returns -1 to go on, else the exit code. */
-static int read_flags(int argc, char **argv, struct config_flags *flags)
-{
+static int read_flags(int argc, char **argv, struct config_flags *flags) {
     struct buf error = BUF_INIT;
     for (int i = 1; i < argc;) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
@@ -68,8 +68,7 @@ static int read_flags(int argc, char **argv, struct config_flags *flags)
 }
 
 /* A wrong password or address should be seen by whoever starts the worker, not by its log. */
-static bool check_redis(const struct config *config)
-{
+static bool check_redis(const struct config *config) {
     struct buf error = BUF_INIT;
     struct endpoint endpoint;
     bool ok = endpoint_from_config(&endpoint, config, &error);
@@ -82,8 +81,7 @@ static bool check_redis(const struct config *config)
     return link != NULL;
 }
 
-static uint32_t slots(const struct config *config)
-{
+static uint32_t slots(const struct config *config) {
     struct resources r;
     resources_read(&r, "");
     uint32_t mcpu = config->cpus_mcpu ? config->cpus_mcpu : r.mcpu;
@@ -92,8 +90,7 @@ static uint32_t slots(const struct config *config)
     return all < SUPERVISOR_SLOTS_MOST ? all : SUPERVISOR_SLOTS_MOST;
 }
 
-static int supervise(const struct config *config, char **argv)
-{
+static int supervise(const struct config *config, char **argv) {
     struct supervisor_options options = {
         .state_dir = config->state_dir,
         .capacity = slots(config),
@@ -105,8 +102,7 @@ static int supervise(const struct config *config, char **argv)
     return supervisor_run(&options);
 }
 
-static int run(struct config *config, const struct config_flags *flags, char **argv)
-{
+static int run(struct config *config, const struct config_flags *flags, char **argv) {
     log_setup(STDERR_FILENO, (enum log_level)config->log_level,
               (enum log_format)config->log_format);
     const char *agent_fd = getenv("DISTCOMP_AGENT_FD");
@@ -128,12 +124,12 @@ static int run(struct config *config, const struct config_flags *flags, char **a
     return supervise(config, argv);
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     struct config_flags flags = CONFIG_FLAGS_INIT;
     struct config config;
     struct buf error = BUF_INIT;
-    static char self[4096]; /* the supervisor starts this again, under whatever name it was called */
+    static char
+        self[4096]; /* the supervisor starts this again, under whatever name it was called */
     int code = read_flags(argc, argv, &flags);
     if (code >= 0) {
         config_flags_free(&flags);

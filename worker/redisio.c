@@ -23,7 +23,7 @@ struct redisio {
     bool failing; /* inside go_down */
     redisAsyncContext *commands, *subscriber;
     bool subscribed, scripts_loaded;
-    uv_timer_t timer;   /* DOWN: the next try; SETUP and UP: answers overdue */
+    uv_timer_t timer; /* DOWN: the next try; SETUP and UP: answers overdue */
     int64_t backoff_ms;
     size_t waiting;     /* commands without an answer */
     mono_ms_t progress; /* last answer, or the time `waiting` left 0 */
@@ -41,8 +41,7 @@ struct request {
 static void go_down(struct redisio *io, const char *why);
 static void on_timer(uv_timer_t *timer);
 
-static void log_once(struct redisio *io, enum log_level level, const char *event, const char *why)
-{
+static void log_once(struct redisio *io, enum log_level level, const char *event, const char *why) {
     if (strncmp(io->last_error, why, sizeof io->last_error - 1) == 0)
         return;
     snprintf(io->last_error, sizeof io->last_error, "%s", why);
@@ -51,8 +50,7 @@ static void log_once(struct redisio *io, enum log_level level, const char *event
 
 /* --- setting up ------------------------------------------------------------------------------ */
 
-static void maybe_up(struct redisio *io)
-{
+static void maybe_up(struct redisio *io) {
     if (io->state != IO_SETUP || !io->subscribed || !io->scripts_loaded)
         return;
     io->state = IO_UP;
@@ -64,8 +62,7 @@ static void maybe_up(struct redisio *io)
 }
 
 /* A set-up step failed; wrong passwords and the like are not worth another try. */
-static void setup_failed(struct redisio *io, enum link_fault fault, const char *detail)
-{
+static void setup_failed(struct redisio *io, enum link_fault fault, const char *detail) {
     struct buf why = BUF_INIT;
     link_explain(io->endpoint, fault, detail, &why);
     if (link_fault_passes(fault))
@@ -76,8 +73,7 @@ static void setup_failed(struct redisio *io, enum link_fault fault, const char *
 }
 
 /* The answer to command `step` of the greeting; the index is kept in the pointer itself. */
-static void on_greeting(redisAsyncContext *context, void *raw, void *step)
-{
+static void on_greeting(redisAsyncContext *context, void *raw, void *step) {
     struct redisio *io = context->data;
     if (!raw || io->state != IO_SETUP)
         return;
@@ -90,8 +86,7 @@ static void on_greeting(redisAsyncContext *context, void *raw, void *step)
     buf_free(&detail);
 }
 
-static void copy_field(const char *info, const char *name, char *out, size_t size)
-{
+static void copy_field(const char *info, const char *name, char *out, size_t size) {
     const char *at = strstr(info, name);
     out[0] = '\0';
     if (!at)
@@ -101,8 +96,7 @@ static void copy_field(const char *info, const char *name, char *out, size_t siz
     snprintf(out, size, "%.*s", (int)(len < size ? len : size - 1), at);
 }
 
-static void on_setup_reply(redisAsyncContext *context, void *raw, void *arg)
-{
+static void on_setup_reply(redisAsyncContext *context, void *raw, void *arg) {
     struct redisio *io = context->data;
     const redisReply *reply = raw;
     const char *step = arg;
@@ -123,8 +117,7 @@ static void on_setup_reply(redisAsyncContext *context, void *raw, void *arg)
     }
 }
 
-static void on_message(redisAsyncContext *context, void *raw, void *arg)
-{
+static void on_message(redisAsyncContext *context, void *raw, void *arg) {
     (void)arg;
     struct redisio *io = context->data;
     const redisReply *reply = raw;
@@ -144,8 +137,7 @@ static void on_message(redisAsyncContext *context, void *raw, void *arg)
     }
 }
 
-static void on_disconnect(const redisAsyncContext *context, int status)
-{
+static void on_disconnect(const redisAsyncContext *context, int status) {
     (void)status;
     struct redisio *io = context->data;
     if (context == io->commands)
@@ -156,8 +148,7 @@ static void on_disconnect(const redisAsyncContext *context, int status)
         go_down(io, context->errstr[0] ? context->errstr : "the server closed the connection");
 }
 
-static void on_connect(const redisAsyncContext *context, int status)
-{
+static void on_connect(const redisAsyncContext *context, int status) {
     struct redisio *io = context->data;
     if (status == REDIS_OK)
         return;
@@ -175,8 +166,7 @@ static void on_connect(const redisAsyncContext *context, int status)
     }
 }
 
-static void greet(redisAsyncContext *context, const struct endpoint *endpoint)
-{
+static void greet(redisAsyncContext *context, const struct endpoint *endpoint) {
     struct link_greeting greeting;
     link_greeting_make(&greeting, endpoint);
     for (size_t i = 0; i < greeting.count; i++)
@@ -184,12 +174,10 @@ static void greet(redisAsyncContext *context, const struct endpoint *endpoint)
                               greeting.commands[i].argv, greeting.commands[i].lens);
 }
 
-static redisAsyncContext *open_context(struct redisio *io)
-{
-    redisAsyncContext *context =
-        *io->endpoint->path
-            ? redisAsyncConnectUnix(io->endpoint->path)
-            : redisAsyncConnect(io->endpoint->host, io->endpoint->port);
+static redisAsyncContext *open_context(struct redisio *io) {
+    redisAsyncContext *context = *io->endpoint->path
+                                     ? redisAsyncConnectUnix(io->endpoint->path)
+                                     : redisAsyncConnect(io->endpoint->host, io->endpoint->port);
     if (!context || context->err) {
         log_once(io, LOG_WARN, "redis_down", context ? context->errstr : "out of memory");
         if (context)
@@ -204,16 +192,14 @@ static redisAsyncContext *open_context(struct redisio *io)
     return context;
 }
 
-static void load_scripts(struct redisio *io)
-{
+static void load_scripts(struct redisio *io) {
     for (size_t i = 0; i < scripts_count; i++)
         redisAsyncCommand(io->commands, on_setup_reply,
                           i + 1 == scripts_count ? "scripts" : "script", "SCRIPT LOAD %s",
                           scripts[i].text);
 }
 
-static void connect_now(struct redisio *io)
-{
+static void connect_now(struct redisio *io) {
     io->state = IO_SETUP;
     io->subscribed = io->scripts_loaded = false;
     io->waiting = 0;
@@ -231,8 +217,7 @@ static void connect_now(struct redisio *io)
 
 /* --- going down ------------------------------------------------------------------------------ */
 
-static void drop_contexts(struct redisio *io)
-{
+static void drop_contexts(struct redisio *io) {
     redisAsyncContext *commands = io->commands, *subscriber = io->subscriber;
     io->commands = io->subscriber = NULL;
     if (commands)
@@ -241,8 +226,7 @@ static void drop_contexts(struct redisio *io)
         redisAsyncFree(subscriber);
 }
 
-static void go_down(struct redisio *io, const char *why)
-{
+static void go_down(struct redisio *io, const char *why) {
     if (io->failing || io->state == IO_CLOSED || io->state == IO_DOWN)
         return;
     io->failing = true;
@@ -259,8 +243,7 @@ static void go_down(struct redisio *io, const char *why)
     uv_timer_start(&io->timer, on_timer, (uint64_t)delay, 0);
 }
 
-static void on_timer(uv_timer_t *timer)
-{
+static void on_timer(uv_timer_t *timer) {
     struct redisio *io = timer->data;
     if (io->state == IO_DOWN) {
         connect_now(io);
@@ -278,14 +261,12 @@ static void on_timer(uv_timer_t *timer)
 /* --- commands -------------------------------------------------------------------------------- */
 
 /* Errors after which this connection is of no use: another may have the scripts, or be a master. */
-static bool wants_new_connection(enum link_fault fault)
-{
+static bool wants_new_connection(enum link_fault fault) {
     return fault == LINK_NO_SCRIPT || fault == LINK_READONLY || fault == LINK_NEEDS_PASSWORD ||
            fault == LINK_LOADING;
 }
 
-static void on_reply(redisAsyncContext *context, void *raw, void *arg)
-{
+static void on_reply(redisAsyncContext *context, void *raw, void *arg) {
     struct request *request = arg;
     struct redisio *io = context->data;
     const redisReply *reply = raw;
@@ -311,13 +292,11 @@ static void on_reply(redisAsyncContext *context, void *raw, void *arg)
     buf_free(&text);
 }
 
-bool redisio_up(const struct redisio *io)
-{
+bool redisio_up(const struct redisio *io) {
     return io->state == IO_UP && !io->failing && mono_diff(mono_now(), io->well) >= 0;
 }
 
-bool redisio_send(struct redisio *io, struct cmd *cmd, redisio_reply *callback, void *arg)
-{
+bool redisio_send(struct redisio *io, struct cmd *cmd, redisio_reply *callback, void *arg) {
     if (!redisio_up(io))
         return false;
     struct request *request = xmalloc(sizeof *request);
@@ -336,15 +315,13 @@ bool redisio_send(struct redisio *io, struct cmd *cmd, redisio_reply *callback, 
     return true;
 }
 
-void redisio_publish(struct redisio *io, const char *channel, const void *bytes, size_t len)
-{
+void redisio_publish(struct redisio *io, const char *channel, const void *bytes, size_t len) {
     if (redisio_up(io))
         redisAsyncCommand(io->commands, NULL, NULL, "PUBLISH %s %b", channel, bytes, len);
 }
 
 struct redisio *redisio_new(uv_loop_t *loop, const struct endpoint *endpoint, const char *channel,
-                            const struct redisio_events *events)
-{
+                            const struct redisio_events *events) {
     struct redisio *io = xcalloc(1, sizeof *io);
     io->loop = loop;
     io->endpoint = endpoint;
@@ -358,15 +335,13 @@ struct redisio *redisio_new(uv_loop_t *loop, const struct endpoint *endpoint, co
     return io;
 }
 
-static void on_timer_closed(uv_handle_t *handle)
-{
+static void on_timer_closed(uv_handle_t *handle) {
     struct redisio *io = handle->data;
     free(io->channel);
     free(io);
 }
 
-void redisio_close(struct redisio *io)
-{
+void redisio_close(struct redisio *io) {
     io->state = IO_CLOSED;
     drop_contexts(io);
     uv_close((uv_handle_t *)&io->timer, on_timer_closed);

@@ -2,16 +2,16 @@
  * redisio.h - the agent's connection to Redis: asynchronous, kept up for ever.
  *
  * DESIGN
- * Two hiredis contexts on one libuv loop: one for commands, one that is subscribed to the worker's wake
- * channel. They live and die together. States: DOWN (waiting for the next try, with back-off 100 ms to
- * 10 s and jitter), SETUP (greeting, INFO, SCRIPT LOAD, SUBSCRIBE), UP.
+ * Two hiredis contexts on one libuv loop: one for commands, one that is subscribed to the worker's
+ * wake channel. They live and die together. States: DOWN (waiting for the next try, with back-off
+ * 100 ms to 10 s and jitter), SETUP (greeting, INFO, SCRIPT LOAD, SUBSCRIBE), UP.
  *
- * A command is sent only when UP; its callback runs exactly once: with the reply, or with NULL when the
- * connection was lost or Redis answered with an error (logged here). NULL means "not known": whoever
- * sent it asks again, and every operation of common/claimops.h may be asked again. After an error that
- * says the server is unwell (OOM, READONLY, MISCONF, BUSY, NOSCRIPT, ...) the connection is dropped or
- * sending pauses, so that callers need no case for it. A server that does not answer for
- * ANSWER_MS is treated as gone.
+ * A command is sent only when UP; its callback runs exactly once: with the reply, or with NULL when
+ * the connection was lost or Redis answered with an error (logged here). NULL means "not known":
+ * whoever sent it asks again, and every operation of common/claimops.h may be asked again. After an
+ * error that says the server is unwell (OOM, READONLY, MISCONF, BUSY, NOSCRIPT, ...) the connection
+ * is dropped or sending pauses, so that callers need no case for it. A server that does not answer
+ * for ANSWER_MS is treated as gone.
  */
 #ifndef DISTCOMP_REDISIO_H
 #define DISTCOMP_REDISIO_H
@@ -35,7 +35,7 @@ struct redis_facts {
 
 struct redisio_events {
     void (*up)(void *arg, const struct redis_facts *facts);
-    void (*down)(void *arg);                      /* every callback has run before */
+    void (*down)(void *arg);                                  /* every callback has run before */
     void (*message)(void *arg, const char *text, size_t len); /* on the wake channel */
     /* The connection cannot be set up and trying again will not help (wrong password, ...). */
     void (*hopeless)(void *arg, const char *why);

@@ -10,8 +10,7 @@
 enum { PATH_SIZE = 4096 };
 
 /* Reads a small file whole; returns its length, 0 when it cannot be read. */
-static size_t read_file(const char *path, char *text, size_t size)
-{
+static size_t read_file(const char *path, char *text, size_t size) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return 0;
@@ -22,8 +21,7 @@ static size_t read_file(const char *path, char *text, size_t size)
 }
 
 /* A file that holds one number; UINT64_MAX when there is none ("max", absent). */
-static uint64_t read_number(const char *directory, const char *name)
-{
+static uint64_t read_number(const char *directory, const char *name) {
     char path[PATH_SIZE + 64], text[64];
     snprintf(path, sizeof path, "%s/%s", directory, name);
     if (!read_file(path, text, sizeof text) || text[0] < '0' || text[0] > '9')
@@ -32,8 +30,7 @@ static uint64_t read_number(const char *directory, const char *name)
 }
 
 /* The number after a key in text of lines `key value`; 0 when absent. */
-static uint64_t field(const char *text, const char *key)
-{
+static uint64_t field(const char *text, const char *key) {
     size_t len = strlen(key);
     for (const char *line = text; line && *line; line = strchr(line, '\n')) {
         line += *line == '\n';
@@ -44,16 +41,14 @@ static uint64_t field(const char *text, const char *key)
 }
 
 /* Page cache that the kernel gives up before it kills: not "used" for our purposes. */
-static uint64_t reclaimable(const char *directory, const char *key)
-{
+static uint64_t reclaimable(const char *directory, const char *key) {
     char path[PATH_SIZE + 64], text[8192];
     snprintf(path, sizeof path, "%s/memory.stat", directory);
     return read_file(path, text, sizeof text) ? field(text, key) : 0;
 }
 
 /* Takes one memory cgroup's limit into account. */
-static void apply_memory_limit(struct resources *r, const char *directory, bool v2)
-{
+static void apply_memory_limit(struct resources *r, const char *directory, bool v2) {
     uint64_t limit = read_number(directory, v2 ? "memory.max" : "memory.limit_in_bytes");
     if (limit >= r->mem_total_bytes && limit >= (UINT64_C(1) << 60))
         return;
@@ -67,8 +62,7 @@ static void apply_memory_limit(struct resources *r, const char *directory, bool 
         r->mem_available_bytes = left;
 }
 
-static void apply_cpu_quota(struct resources *r, const char *directory, bool v2)
-{
+static void apply_cpu_quota(struct resources *r, const char *directory, bool v2) {
     uint64_t quota = UINT64_MAX, period = 100000;
     if (v2) {
         char path[PATH_SIZE + 64], text[64];
@@ -93,8 +87,7 @@ typedef void apply_limit(struct resources *r, const char *directory, bool v2);
 
 /* Applies the limit of a cgroup and of all above it. */
 static void walk_up(struct resources *r, const char *mount, const char *path, bool v2,
-                    apply_limit *apply)
-{
+                    apply_limit *apply) {
     char directory[PATH_SIZE];
     snprintf(directory, sizeof directory, "%s%s", mount, path);
     size_t least = strlen(mount);
@@ -107,8 +100,7 @@ static void walk_up(struct resources *r, const char *mount, const char *path, bo
     }
 }
 
-static bool has_controller(const char *list, size_t len, const char *name)
-{
+static bool has_controller(const char *list, size_t len, const char *name) {
     size_t n = strlen(name);
     for (size_t i = 0; i + n <= len; i++)
         if (strncmp(list + i, name, n) == 0 && (i == 0 || list[i - 1] == ',') &&
@@ -118,10 +110,10 @@ static bool has_controller(const char *list, size_t len, const char *name)
 }
 
 /* One line of /proc/self/cgroup: ID:CONTROLLERS:PATH. */
-static void apply_line(struct resources *r, const char *root, char *line, bool memory_only)
-{
+static void apply_line(struct resources *r, const char *root, char *line, bool memory_only) {
     char mount[PATH_SIZE];
-    char *controllers = strchr(line, ':'), *path = controllers ? strchr(controllers + 1, ':') : NULL;
+    char *controllers = strchr(line, ':'),
+         *path = controllers ? strchr(controllers + 1, ':') : NULL;
     if (!path)
         return;
     controllers++;
@@ -144,8 +136,7 @@ static void apply_line(struct resources *r, const char *root, char *line, bool m
     }
 }
 
-static void apply_cgroups(struct resources *r, const char *root, bool memory_only)
-{
+static void apply_cgroups(struct resources *r, const char *root, bool memory_only) {
     char path[PATH_SIZE], text[8192], *rest = text;
     snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
     if (!read_file(path, text, sizeof text))
@@ -154,17 +145,15 @@ static void apply_cgroups(struct resources *r, const char *root, bool memory_onl
         apply_line(r, root, line, memory_only);
 }
 
-static void read_meminfo(struct resources *r, const char *root)
-{
-    char path[PATH_SIZE], text[8192];
+static void read_meminfo(struct resources *r, const char *root) {
+    char path[PATH_SIZE], text[8192] = "";
     snprintf(path, sizeof path, "%s/proc/meminfo", root);
     read_file(path, text, sizeof text);
     r->mem_total_bytes = field(text, "MemTotal:") * 1024;
     r->mem_available_bytes = field(text, "MemAvailable:") * 1024;
 }
 
-void resources_read(struct resources *r, const char *root)
-{
+void resources_read(struct resources *r, const char *root) {
     read_meminfo(r, root);
     cpu_set_t set;
     long online = sysconf(_SC_NPROCESSORS_ONLN);
@@ -174,16 +163,14 @@ void resources_read(struct resources *r, const char *root)
     apply_cgroups(r, root, false);
 }
 
-uint64_t resources_available(const char *root)
-{
+uint64_t resources_available(const char *root) {
     struct resources r = {0};
     read_meminfo(&r, root);
     apply_cgroups(&r, root, true);
     return r.mem_available_bytes;
 }
 
-void resources_boot_id(struct buf *out)
-{
+void resources_boot_id(struct buf *out) {
     char text[64];
     size_t n = read_file("/proc/sys/kernel/random/boot_id", text, sizeof text);
     if (n)

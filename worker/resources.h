@@ -16,8 +16,9 @@ struct resources {
 };
 
 /*
- * Reads /proc/meminfo, the cgroups (v1 and v2) named by /proc/self/cgroup, and the affinity mask. `root` is ""
- * but in tests, where it is a directory with such files. What cannot be read counts as no limit.
+ * Reads /proc/meminfo, the cgroups (v1 and v2) named by /proc/self/cgroup, and the affinity mask.
+ * `root` is "" but in tests, where it is a directory with such files. What cannot be read counts as
+ * no limit.
  */
 void resources_read(struct resources *resources, const char *root);
 /* Only mem_available_bytes anew: for every turn, so cheap. */

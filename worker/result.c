@@ -12,16 +12,14 @@
 
 enum { REASON_LINES = 5, REASON_BYTES = 1000 };
 
-int64_t result_backoff(uint64_t first_ms, uint64_t most_ms, uint32_t failures)
-{
+int64_t result_backoff(uint64_t first_ms, uint64_t most_ms, uint32_t failures) {
     uint64_t delay = first_ms;
     for (uint32_t i = 0; i < failures && delay < most_ms; i++)
         delay *= 2;
     return (int64_t)(delay < most_ms ? delay : most_ms);
 }
 
-static int64_t retry_delay(const struct run *run, const struct config *config)
-{
+static int64_t retry_delay(const struct run *run, const struct config *config) {
     uint64_t first =
         run->backoff_ms == UINT64_MAX ? (uint64_t)config->retry_backoff_ms : run->backoff_ms;
     uint64_t most = (uint64_t)config->retry_backoff_max_ms;
@@ -29,14 +27,12 @@ static int64_t retry_delay(const struct run *run, const struct config *config)
 }
 
 /* A program that could not be started for want of something that may come back. */
-static bool passes_by_itself(int error)
-{
+static bool passes_by_itself(int error) {
     return error == EAGAIN || error == ENOMEM || error == EMFILE || error == ENFILE;
 }
 
 enum try_outcome result_outcome(const struct run *run, const struct config *config,
-                                int64_t *delay_ms)
-{
+                                int64_t *delay_ms) {
     uint32_t retries = run->retries ? run->retries : (uint32_t)config->max_retry_per_task;
     const struct wire_exit *e = &run->exit;
     *delay_ms = 0;
@@ -68,8 +64,7 @@ enum try_outcome result_outcome(const struct run *run, const struct config *conf
     return e->why == WIRE_WHY_TIMEOUT ? TRY_TIMEOUT : TRY_FAILED;
 }
 
-void result_stream_path(struct buf *out, const char *state_dir, uint32_t slot, bool err)
-{
+void result_stream_path(struct buf *out, const char *state_dir, uint32_t slot, bool err) {
     buf_addf(out, "%s/out/%u.%s", state_dir, slot, err ? "err" : "out");
 }
 
@@ -78,14 +73,13 @@ struct stream {
     int fd;
     uint64_t size;
     bool err;
-    bool cut;          /* what goes to Redis is not all of it */
-    struct buf kept;   /* what goes to Redis */
-    struct buf tail;   /* the last REASON_BYTES, of stderr */
+    bool cut;        /* what goes to Redis is not all of it */
+    struct buf kept; /* what goes to Redis */
+    struct buf tail; /* the last REASON_BYTES, of stderr */
 };
 
 /* Appends bytes from..from+len of a file; what is missing is left out. */
-static void read_range(int fd, uint64_t from, uint64_t len, struct buf *out)
-{
+static void read_range(int fd, uint64_t from, uint64_t len, struct buf *out) {
     buf_reserve(out, (size_t)len);
     while (len > 0) {
         ssize_t n = pread(fd, out->data + out->len, (size_t)len, (off_t)from);
@@ -101,8 +95,7 @@ static void read_range(int fd, uint64_t from, uint64_t len, struct buf *out)
 }
 
 /* First and last half of `limit` bytes, with a mark in between. */
-static void read_ends(struct stream *s, uint64_t limit)
-{
+static void read_ends(struct stream *s, uint64_t limit) {
     uint64_t half = limit / 2;
     read_range(s->fd, 0, half, &s->kept);
     buf_addf(&s->kept, "\n[distcomp: %llu bytes left out]\n",
@@ -111,10 +104,9 @@ static void read_ends(struct stream *s, uint64_t limit)
     s->cut = true;
 }
 
-static void stream_open(struct stream *s, const struct run *run, const char *state_dir, bool err)
-{
-    *s = (struct stream){-1, err ? run->exit.err_bytes : run->exit.out_bytes, err, false, BUF_INIT,
-                         BUF_INIT};
+static void stream_open(struct stream *s, const struct run *run, const char *state_dir, bool err) {
+    *s = (struct stream){
+        -1, err ? run->exit.err_bytes : run->exit.out_bytes, err, false, BUF_INIT, BUF_INIT};
     if (run->fate == RUN_REFUSED || s->size == 0)
         return;
     struct buf path = BUF_INIT;
@@ -127,8 +119,7 @@ static void stream_open(struct stream *s, const struct run *run, const char *sta
         s->size = (uint64_t)st.st_size;
 }
 
-static void stream_read(struct stream *s, uint64_t limit)
-{
+static void stream_read(struct stream *s, uint64_t limit) {
     if (s->fd < 0 || s->size == 0)
         return;
     if (s->size <= limit)
@@ -140,16 +131,14 @@ static void stream_read(struct stream *s, uint64_t limit)
                    &s->tail);
 }
 
-static void stream_close(struct stream *s)
-{
+static void stream_close(struct stream *s) {
     if (s->fd >= 0)
         close(s->fd);
     buf_free(&s->kept);
     buf_free(&s->tail);
 }
 
-static void compress_stream(struct stream *s)
-{
+static void compress_stream(struct stream *s) {
     struct buf packed = BUF_INIT;
     uLongf size = compressBound((uLong)s->kept.len);
     buf_reserve(&packed, size);
@@ -160,8 +149,7 @@ static void compress_stream(struct stream *s)
     s->kept = packed;
 }
 
-static bool copy_file(int from, const char *path)
-{
+static bool copy_file(int from, const char *path) {
     int to = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (to < 0)
         return false;
@@ -175,11 +163,11 @@ static bool copy_file(int from, const char *path)
 
 /* Moves a stream's file to result_dir; true when it is there. taken: the slot's file is gone. */
 static bool keep_stream(const struct stream *s, const struct run *run,
-                        const struct result_files *files, bool *taken)
-{
+                        const struct result_files *files, bool *taken) {
     struct buf from = BUF_INIT, to = BUF_INIT;
     result_stream_path(&from, files->state_dir, run->slot, s->err);
-    buf_addf(&to, "%s/%s.%u.%s", files->result_dir, run->id, run->try_number, s->err ? "err" : "out");
+    buf_addf(&to, "%s/%s.%u.%s", files->result_dir, run->id, run->try_number,
+             s->err ? "err" : "out");
     mkdir(files->result_dir, 0700);
     *taken = rename(from.data, to.data) == 0;
     bool kept = *taken || (errno == EXDEV && s->fd >= 0 && copy_file(s->fd, to.data));
@@ -189,8 +177,7 @@ static bool keep_stream(const struct stream *s, const struct run *run,
 }
 
 /* The last lines of stderr, or a sentence: why the try failed. */
-static void add_reason(struct buf *reason, const struct run *run, const struct stream *err)
-{
+static void add_reason(struct buf *reason, const struct run *run, const struct stream *err) {
     if (run->start_error) {
         buf_adds(reason, run->start_error);
         return;
@@ -210,8 +197,7 @@ static void add_reason(struct buf *reason, const struct run *run, const struct s
 }
 
 static void fill_entry(struct try_entry *entry, const struct run *run, const struct config *config,
-                       const struct stream streams[2])
-{
+                       const struct stream streams[2]) {
     const struct wire_exit *e = &run->exit;
     bool started = !e->spawn_errno;
     entry->try_number = run->try_number;
@@ -229,11 +215,11 @@ static void fill_entry(struct try_entry *entry, const struct run *run, const str
     entry->worker = (struct slice){config->name, strlen(config->name)};
 }
 
-/* Which streams are kept as files: those that were asked for, and those that are not whole in Redis. */
+/* Which streams are kept as files: those that were asked for, and those that are not whole in
+ * Redis. */
 static void keep_streams(struct result *result, struct try_entry *entry, const struct run *run,
                          struct stream streams[2], const struct result_files *files,
-                         struct buf *path, struct buf *reason)
-{
+                         struct buf *path, struct buf *reason) {
     static const uint32_t taken_flags[2] = {WIRE_ACK_OUT_TAKEN, WIRE_ACK_ERR_TAKEN};
     for (int i = 0; i < 2; i++) {
         bool taken = false;
@@ -255,13 +241,11 @@ static void keep_streams(struct result *result, struct try_entry *entry, const s
     }
 }
 
-static void pack_output(struct result *result, const struct run *run, struct stream streams[2])
-{
+static void pack_output(struct result *result, const struct run *run, struct stream streams[2]) {
     if (streams[0].size == 0 && streams[1].size == 0)
         return;
-    struct task_output output = {.try_number = run->try_number,
-                                 .out_bytes = streams[0].size,
-                                 .err_bytes = streams[1].size};
+    struct task_output output = {
+        .try_number = run->try_number, .out_bytes = streams[0].size, .err_bytes = streams[1].size};
     output.flags = (streams[0].cut ? OUTPUT_CUT_OUT : 0) | (streams[1].cut ? OUTPUT_CUT_ERR : 0);
     if (run->output == OUTPUT_REDIS) {
         compress_stream(&streams[0]);
@@ -274,8 +258,7 @@ static void pack_output(struct result *result, const struct run *run, struct str
 }
 
 void result_make(struct result *result, const struct run *run, const struct config *config,
-                 const struct result_files *files)
-{
+                 const struct result_files *files) {
     struct stream streams[2];
     struct try_entry entry = {0};
     struct buf path = BUF_INIT, reason = BUF_INIT;
@@ -303,8 +286,7 @@ void result_make(struct result *result, const struct run *run, const struct conf
     buf_free(&reason);
 }
 
-void result_free(struct result *result)
-{
+void result_free(struct result *result) {
     buf_free(&result->entry);
     buf_free(&result->output);
 }

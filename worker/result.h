@@ -30,16 +30,16 @@ struct result_files {
 struct result {
     enum try_outcome outcome;
     int64_t delay_ms;
-    struct buf entry, output;  /* packed, as report.lua takes them */
-    uint32_t ack_flags;        /* WIRE_ACK_*_TAKEN */
+    struct buf entry, output; /* packed, as report.lua takes them */
+    uint32_t ack_flags;       /* WIRE_ACK_*_TAKEN */
     uint64_t wall_us;
 };
 
 /*
- * Reads a run's output files (at most output_limit of each stream, its first and last half, with a mark in
- * between when it is longer; output=redis: all of it up to output_redis_max, compressed), moves what is
- * longer, or output=keep, to result_dir, and packs the report. Files that cannot be read or kept are told
- * in the reason; the result is reported all the same. result_free afterwards.
+ * Reads a run's output files (at most output_limit of each stream, its first and last half, with a
+ * mark in between when it is longer; output=redis: all of it up to output_redis_max, compressed),
+ * moves what is longer, or output=keep, to result_dir, and packs the report. Files that cannot be
+ * read or kept are told in the reason; the result is reported all the same. result_free afterwards.
  */
 void result_make(struct result *result, const struct run *run, const struct config *config,
                  const struct result_files *files);

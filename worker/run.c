@@ -8,8 +8,7 @@
 
 #define NOTE_VERSION 1
 
-void runs_init(struct runs *runs, uint32_t capacity)
-{
+void runs_init(struct runs *runs, uint32_t capacity) {
     memset(runs, 0, sizeof *runs);
     runs->capacity = capacity;
     runs->slots = xcalloc(capacity, sizeof(struct run *));
@@ -18,25 +17,33 @@ void runs_init(struct runs *runs, uint32_t capacity)
         runs->free_slots[runs->free_count++] = slot - 1;
 }
 
-void runs_free(struct runs *runs)
-{
+static void free_run(struct run *run) {
+    buf_free(&run->record);
+    free(run->start_error);
+    if (run->kept)
+        result_free(run->kept);
+    free(run->kept);
+    free(run);
+}
+
+void runs_free(struct runs *runs) {
     for (int state = 0; state < RUN_STATES; state++)
-        while (runs->lists[state].first)
-            run_remove(runs, runs->lists[state].first);
+        for (struct run *run = runs->lists[state].first, *next; run; run = next) {
+            next = run->next;
+            free_run(run);
+        }
     free(runs->slots);
     free(runs->free_slots);
 }
 
-static void list_remove(struct run_list *list, struct run *run)
-{
+static void list_remove(struct run_list *list, struct run *run) {
     *(run->prev ? &run->prev->next : &list->first) = run->next;
     *(run->next ? &run->next->prev : &list->last) = run->prev;
     run->next = run->prev = NULL;
     list->count--;
 }
 
-static void list_append(struct run_list *list, struct run *run)
-{
+static void list_append(struct run_list *list, struct run *run) {
     run->prev = list->last;
     *(list->last ? &list->last->next : &list->first) = run;
     list->last = run;
@@ -44,8 +51,7 @@ static void list_append(struct run_list *list, struct run *run)
 }
 
 /* The one place where a run's state changes: the lists and what is promised follow from it. */
-static void set_state(struct runs *runs, struct run *run, enum run_state state)
-{
+static void set_state(struct runs *runs, struct run *run, enum run_state state) {
     if (run->state == RUN_STARTED) {
         runs->started_mem_bytes -= run->mem_bytes;
         runs->started_mcpu -= run->mcpu;
@@ -59,8 +65,7 @@ static void set_state(struct runs *runs, struct run *run, enum run_state state)
     }
 }
 
-static struct run *new_run(struct runs *runs, const char *id, const char *nonce)
-{
+static struct run *new_run(struct runs *runs, const char *id, const char *nonce) {
     struct run *run = xcalloc(1, sizeof *run);
     run->record = (struct buf)BUF_INIT;
     run->slot = RUN_NO_SLOT;
@@ -72,8 +77,7 @@ static struct run *new_run(struct runs *runs, const char *id, const char *nonce)
     return run;
 }
 
-static enum output_mode read_output_mode(const struct task *task)
-{
+static enum output_mode read_output_mode(const struct task *task) {
     const struct task_option *option = task_option(task, OPT_OUTPUT);
     if (option && option->len == 4 && memcmp(option->value, "keep", 4) == 0)
         return OUTPUT_KEEP;
@@ -83,8 +87,7 @@ static enum output_mode read_output_mode(const struct task *task)
 }
 
 struct run *run_add(struct runs *runs, const char *id, const char *nonce, struct slice record,
-                    uint64_t auto_mem_bytes)
-{
+                    uint64_t auto_mem_bytes) {
     struct task_head head;
     struct task task;
     if (!task_decode(record.data, record.len, &head, &task))
@@ -101,8 +104,7 @@ struct run *run_add(struct runs *runs, const char *id, const char *nonce, struct
     return run;
 }
 
-void run_note(const struct run *run, struct buf *out)
-{
+void run_note(const struct run *run, struct buf *out) {
     buf_add_be(out, NOTE_VERSION, 1);
     buf_add(out, run->id, TASK_ID_LEN);
     buf_add(out, run->nonce, NONCE_LEN);
@@ -115,8 +117,7 @@ void run_note(const struct run *run, struct buf *out)
     buf_add_be(out, (uint64_t)run->output, 1);
 }
 
-struct run *run_adopt(struct runs *runs, const struct wire_task *task, const char *note)
-{
+struct run *run_adopt(struct runs *runs, const struct wire_task *task, const char *note) {
     struct cursor c = cursor_make(note, task->note_len);
     char id[TASK_ID_LEN + 1] = "", nonce[NONCE_LEN + 1] = "";
     uint64_t version = cursor_be(&c, 1);
@@ -148,8 +149,7 @@ struct run *run_adopt(struct runs *runs, const struct wire_task *task, const cha
     return run;
 }
 
-bool run_start(struct runs *runs, struct run *run)
-{
+bool run_start(struct runs *runs, struct run *run) {
     if (runs->free_count == 0)
         return false;
     run->slot = runs->free_slots[--runs->free_count];
@@ -158,30 +158,25 @@ bool run_start(struct runs *runs, struct run *run)
     return true;
 }
 
-void run_end(struct runs *runs, struct run *run, const struct wire_exit *how)
-{
+void run_end(struct runs *runs, struct run *run, const struct wire_exit *how) {
     run->exit = *how;
     set_state(runs, run, RUN_ENDED);
 }
 
-void run_give_up(struct runs *runs, struct run *run, enum run_fate fate)
-{
+void run_give_up(struct runs *runs, struct run *run, enum run_fate fate) {
     run->fate = fate;
     set_state(runs, run, RUN_ENDED);
 }
 
-void run_report(struct runs *runs, struct run *run)
-{
+void run_report(struct runs *runs, struct run *run) {
     set_state(runs, run, RUN_REPORTING);
 }
 
-void run_unreport(struct runs *runs, struct run *run)
-{
+void run_unreport(struct runs *runs, struct run *run) {
     set_state(runs, run, RUN_ENDED);
 }
 
-void run_remove(struct runs *runs, struct run *run)
-{
+void run_remove(struct runs *runs, struct run *run) {
     if (run->state == RUN_STARTED)
         set_state(runs, run, RUN_ENDED);
     list_remove(&runs->lists[run->state], run);
@@ -189,21 +184,14 @@ void run_remove(struct runs *runs, struct run *run)
         runs->slots[run->slot] = NULL;
         runs->free_slots[runs->free_count++] = run->slot;
     }
-    buf_free(&run->record);
-    free(run->start_error);
-    if (run->kept)
-        result_free(run->kept);
-    free(run->kept);
-    free(run);
+    free_run(run);
 }
 
-struct run *runs_in_slot(const struct runs *runs, uint32_t slot)
-{
+struct run *runs_in_slot(const struct runs *runs, uint32_t slot) {
     return slot < runs->capacity ? runs->slots[slot] : NULL;
 }
 
-struct run *runs_find(const struct runs *runs, const char *id)
-{
+struct run *runs_find(const struct runs *runs, const char *id) {
     for (int state = RUN_READY; state <= RUN_ENDED; state++)
         for (struct run *run = runs->lists[state].first; run; run = run->next)
             if (strcmp(run->id, id) == 0 && !run->stale)
@@ -211,8 +199,7 @@ struct run *runs_find(const struct runs *runs, const char *id)
     return NULL;
 }
 
-size_t runs_held(const struct runs *runs, uint64_t *digest)
-{
+size_t runs_held(const struct runs *runs, uint64_t *digest) {
     size_t held = 0;
     *digest = 0;
     for (int state = RUN_READY; state <= RUN_ENDED; state++)

@@ -5,10 +5,10 @@
  *     └──────── released ───────────────▲                          │ lost answer
  *                                       └──────────────────────────┘
  *
- * READY: claimed, and waits for room (claiming ahead). STARTED: the supervisor has it, in a slot. ENDED:
- * the result waits to be reported; its output is still in the slot's files. Only the functions here
- * change a state. A run that the queue gave to somebody else is `stale`: it is ended, and nothing is
- * reported.
+ * READY: claimed, and waits for room (claiming ahead). STARTED: the supervisor has it, in a slot.
+ * ENDED: the result waits to be reported; its output is still in the slot's files. Only the
+ * functions here change a state. A run that the queue gave to somebody else is `stale`: it is
+ * ended, and nothing is reported.
  */
 #ifndef DISTCOMP_RUN_H
 #define DISTCOMP_RUN_H
@@ -44,10 +44,10 @@ struct run {
     char id[TASK_ID_LEN + 1];
     char nonce[NONCE_LEN + 1];
     uint16_t try_number;
-    uint16_t failures;      /* before this try */
-    uint32_t retries;       /* failed tries in all that the task allows; 0: the configuration's */
-    uint64_t backoff_ms;    /* UINT64_MAX: the configuration's */
-    uint64_t mem_bytes;     /* promised */
+    uint16_t failures;   /* before this try */
+    uint32_t retries;    /* failed tries in all that the task allows; 0: the configuration's */
+    uint64_t backoff_ms; /* UINT64_MAX: the configuration's */
+    uint64_t mem_bytes;  /* promised */
     uint32_t mcpu;
     enum output_mode output;
     /* While READY: the record, decoded again at start. Freed then. */
@@ -57,13 +57,14 @@ struct run {
     uint32_t slot;
     int32_t pid;
     bool stale;
-    bool cancelled;     /* a kill for cancelTask was sent */
+    bool cancelled;        /* a kill for cancelTask was sent */
     struct wire_exit exit; /* from ENDED on; slot RUN_NO_SLOT when it never started */
-    enum run_fate fate; /* how it came to be ENDED */
-    char *start_error;  /* REFUSED: owned */
-    bool in_supervisor; /* its START was sent: its slot needs an ACK */
-    mono_ms_t not_before; /* ENDED: a report that failed waits until then */
-    struct result *kept;  /* ENDED: the result of a report without an answer, to be sent again; owned */
+    enum run_fate fate;    /* how it came to be ENDED */
+    char *start_error;     /* REFUSED: owned */
+    bool in_supervisor;    /* its START was sent: its slot needs an ACK */
+    mono_ms_t not_before;  /* ENDED: a report that failed waits until then */
+    struct result
+        *kept; /* ENDED: the result of a report without an answer, to be sent again; owned */
 };
 
 struct run_list {
@@ -85,8 +86,8 @@ struct runs {
 void runs_init(struct runs *runs, uint32_t capacity);
 void runs_free(struct runs *runs);
 
-/* A new run from a claimed task, READY. auto_mem_bytes is what min_dram=auto counts for. NULL when the
- * record cannot be read. */
+/* A new run from a claimed task, READY. auto_mem_bytes is what min_dram=auto counts for. NULL when
+ * the record cannot be read. */
 struct run *run_add(struct runs *runs, const char *id, const char *nonce, struct slice record,
                     uint64_t auto_mem_bytes);
 /* A run that the supervisor already has, from its note. NULL when the note cannot be read. */
@@ -104,10 +105,12 @@ void run_remove(struct runs *runs, struct run *run);
 struct run *runs_in_slot(const struct runs *runs, uint32_t slot); /* or NULL */
 /* The run of this id in a state before its report, or NULL. Linear: for rare use. */
 struct run *runs_find(const struct runs *runs, const char *id);
-/* How many the queue believes this worker holds, once the reports under way are in, and their digest. */
+/* How many the queue believes this worker holds, once the reports under way are in, and their
+ * digest. */
 size_t runs_held(const struct runs *runs, uint64_t *digest);
 
-/* What the supervisor keeps for us: everything above "From STARTED on". Appends at most WIRE_NOTE_MAX. */
+/* What the supervisor keeps for us: everything above "From STARTED on". Appends at most
+ * WIRE_NOTE_MAX. */
 void run_note(const struct run *run, struct buf *out);
 
 #endif

@@ -21,16 +21,14 @@ struct superlink {
 
 static void on_poll(uv_poll_t *poll, int status, int what);
 
-static void watch(struct superlink *link, bool writing)
-{
+static void watch(struct superlink *link, bool writing) {
     if (link->writing == writing && uv_is_active((uv_handle_t *)&link->poll))
         return;
     link->writing = writing;
     uv_poll_start(&link->poll, writing ? UV_READABLE | UV_WRITABLE : UV_READABLE, on_poll);
 }
 
-static void die(struct superlink *link)
-{
+static void die(struct superlink *link) {
     if (link->dead)
         return;
     link->dead = true;
@@ -39,8 +37,7 @@ static void die(struct superlink *link)
 }
 
 /* Handles every whole frame that has come in. */
-static void handle_frames(struct superlink *link)
-{
+static void handle_frames(struct superlink *link) {
     size_t at = 0;
     while (!link->dead && link->in.len - at >= sizeof(struct wire_frame)) {
         struct wire_frame frame;
@@ -60,8 +57,7 @@ static void handle_frames(struct superlink *link)
     link->in.len -= at;
 }
 
-static void on_readable(struct superlink *link)
-{
+static void on_readable(struct superlink *link) {
     buf_reserve(&link->in, 65536);
     ssize_t n = read(link->fd, link->in.data + link->in.len, 65536);
     if (n > 0) {
@@ -72,8 +68,7 @@ static void on_readable(struct superlink *link)
     }
 }
 
-static void on_poll(uv_poll_t *poll, int status, int what)
-{
+static void on_poll(uv_poll_t *poll, int status, int what) {
     struct superlink *link = poll->data;
     if (status < 0) {
         die(link);
@@ -85,8 +80,7 @@ static void on_poll(uv_poll_t *poll, int status, int what)
         on_readable(link);
 }
 
-struct superlink *superlink_new(uv_loop_t *loop, int fd, const struct superlink_events *events)
-{
+struct superlink *superlink_new(uv_loop_t *loop, int fd, const struct superlink_events *events) {
     struct superlink *link = xcalloc(1, sizeof *link);
     link->fd = fd;
     link->events = *events;
@@ -99,8 +93,7 @@ struct superlink *superlink_new(uv_loop_t *loop, int fd, const struct superlink_
 }
 
 void superlink_send(struct superlink *link, uint32_t type, const void *payload, size_t len,
-                    const void *more, size_t more_len)
-{
+                    const void *more, size_t more_len) {
     struct wire_frame frame = {type, (uint32_t)(len + more_len)};
     buf_add(&link->out, &frame, sizeof frame);
     buf_add(&link->out, payload, len);
@@ -108,10 +101,10 @@ void superlink_send(struct superlink *link, uint32_t type, const void *payload, 
         buf_add(&link->out, more, more_len);
 }
 
-void superlink_flush(struct superlink *link)
-{
+void superlink_flush(struct superlink *link) {
     while (!link->dead && link->out_done < link->out.len) {
-        ssize_t n = write(link->fd, link->out.data + link->out_done, link->out.len - link->out_done);
+        ssize_t n =
+            write(link->fd, link->out.data + link->out_done, link->out.len - link->out_done);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
@@ -129,8 +122,7 @@ void superlink_flush(struct superlink *link)
         watch(link, false);
 }
 
-static void on_closed(uv_handle_t *handle)
-{
+static void on_closed(uv_handle_t *handle) {
     struct superlink *link = handle->data;
     close(link->fd);
     buf_free(&link->out);
@@ -138,8 +130,7 @@ static void on_closed(uv_handle_t *handle)
     free(link);
 }
 
-void superlink_close(struct superlink *link)
-{
+void superlink_close(struct superlink *link) {
     const int wait_ms = 2000;
     while (!link->dead && link->out_done < link->out.len) {
         superlink_flush(link);

@@ -1,9 +1,10 @@
 /*
  * superlink.h - the agent's end of the socket to the supervisor (worker/wire.h).
  *
- * Frames to send are collected and go out in one write by superlink_flush, which the agent calls once a
- * turn of its loop; what the socket does not take at once waits for it to be writable. Frames that come in are
- * given to the handler one by one. The supervisor's end closing is reported once, as closed().
+ * Frames to send are collected and go out in one write by superlink_flush, which the agent calls
+ * once a turn of its loop; what the socket does not take at once waits for it to be writable.
+ * Frames that come in are given to the handler one by one. The supervisor's end closing is reported
+ * once, as closed().
  */
 #ifndef DISTCOMP_SUPERLINK_H
 #define DISTCOMP_SUPERLINK_H

@@ -76,7 +76,7 @@ local function enter_new(id, record, refs)
     if refs == '' then
         save_record(id, record)
         count('todo', 1)
-        push_hint(shape_of_new(record), id, 0, unpack_struct('>I6', record, 9))
+        push_hint(shape_of_new(record), id, 0, (unpack_struct('>I6', record, 9)))
         return
     end
     local h = decode(record)

@@ -6,9 +6,12 @@ Records and hints are packed here anew, from docs/protocol.md, not by the progra
 import itertools
 import re
 import struct
+import tempfile
 from dataclasses import dataclass, field
 
-from harness import ROOT, RedisError
+import pytest
+
+from harness import ROOT, RedisError, RedisServer
 
 LUA = ROOT / "common" / "lua"
 STATES = {1: "waiting", 2: "todo", 3: "in_progress", 4: "finished", 5: "failed", 6: "delayed", 7: "held",
@@ -438,3 +441,23 @@ def is_error(queue, script, *words):
     except RedisError as error:
         return re.sub(r"\s+", " ", str(error))
     return None
+
+
+@pytest.fixture(scope="module")
+def script_server():
+    """One Redis for a module's tests; each begins with it empty."""
+    with tempfile.TemporaryDirectory(prefix="dq", dir="/tmp") as directory:
+        server = RedisServer(directory, appendonly="no")
+        try:
+            yield server.start()
+        finally:
+            server.kill()
+
+
+@pytest.fixture
+def q(script_server):
+    script_server.command("FLUSHALL")
+    script_server.command("CONFIG", "RESETSTAT")
+    queue = ScriptQueue(script_server)
+    yield queue
+    queue.check()

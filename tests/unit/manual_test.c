@@ -130,7 +130,7 @@ static void output_of(const char *command, struct buf *out) {
 static void roff_is_clean(void **state) {
     (void)state;
     if (system("command -v groff >/dev/null") != 0) {
-        print_message("groff is not installed\n");
+        print_message("skipped: groff (Debian: groff-base) is not installed\n");
         skip();
     }
     struct buf command = BUF_INIT, warnings = BUF_INIT;
@@ -175,8 +175,10 @@ static void completion_works(void **state) {
     (void)state;
     struct buf script = BUF_INIT, command = BUF_INIT, got = BUF_INIT, want = BUF_INIT,
                top = BUF_INIT;
-    char path[] = "/tmp/distcomp-completion-XXXXXX";
-    int fd = mkstemp(path);
+    struct buf path = BUF_INIT;
+    const char *directory = getenv("TMPDIR");
+    buf_addf(&path, "%s/distcomp-completion-XXXXXX", directory ? directory : "/tmp");
+    int fd = mkstemp(path.data);
     assert_true(fd >= 0);
     completion_bash(&script);
     buf_adds(&script, "try() {\n    COMP_WORDS=(\"$@\") COMP_CWORD=$(($# - 1)) COMPREPLY=()\n"
@@ -189,15 +191,16 @@ static void completion_works(void **state) {
     }
     assert_int_equal(write(fd, script.data, script.len), (ssize_t)script.len);
     close(fd);
-    buf_addf(&command, "bash --norc %s", path);
+    buf_addf(&command, "bash --norc '%s'", path.data);
     output_of(command.data, &got);
-    unlink(path);
+    unlink(path.data);
     assert_string_equal(got.data, want.data);
     buf_free(&script);
     buf_free(&command);
     buf_free(&got);
     buf_free(&want);
     buf_free(&top);
+    buf_free(&path);
 }
 
 int main(void) {

@@ -27,6 +27,7 @@ needs[test]="
 h:cmocka.h      libcmocka-dev
 py:pytest       python3-pytest
 dash            dash
+groff           groff-base
 ps              procps
 ip              iproute2
 /usr/sbin/sshd  openssh-server

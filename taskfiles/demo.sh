@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# make demo: one batch from the task file to a table of results, on an embedded Redis and a worker of its own,
+# in a temporary directory. Leaves nothing running and nothing behind.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export PATH=${DISTCOMP_BIN:-$here/bin}:$PATH
+dir=$(mktemp -d "${TMPDIR:-/tmp}/distcomp-demo.XXXXXX")
+export DISTCOMP_RUN_DIR=$dir/run DISTCOMP_STATE_DIR=$dir/worker DISTCOMP_QUEUE=demo DISTCOMP_CONF=
+unset DISTCOMP_CONF DISTCOMP_REDIS
+worker=
+
+finish() {
+    [ -z "$worker" ] || kill "$worker" 2>/dev/null && wait "$worker" 2>/dev/null || true
+    bash "$here/redis.sh" stop >/dev/null 2>&1 || true
+    rm -rf "$dir"
+}
+trap finish EXIT
+
+say() { printf '\n$ %s\n' "$*"; }
+run() {
+    say "$*"
+    "$@"
+}
+
+cd "$dir"
+say bash ./redis.sh
+bash "$here/redis.sh" start --dir "$dir/redis" | head -n 1
+
+say "bash taskfiles/compress.sh >compress.task; head -n 4 compress.task"
+bash "$here/taskfiles/compress.sh" >compress.task
+head -n 4 compress.task
+
+run redisManager loadTask --taskfile compress.task --name compress
+
+say "redisWorker --exit_when_empty &"
+redisWorker --exit_when_empty 2>worker.log &
+worker=$!
+
+run redisManager waitTask --name compress --progress --timeout 120
+wait "$worker" || { cat worker.log; exit 1; }
+worker=
+run redisManager checkTask --finished false --failed false --todo false --in_progress false
+run redisManager checkWorker
+
+say "redisManager exportTask --name compress --format csv >compress.csv; head -n 3 compress.csv"
+redisManager exportTask --name compress --format csv >compress.csv
+head -n 3 compress.csv
+
+say "ratio and time by compressor and level, from compress.csv"
+/usr/bin/env awk -F, -f "$here/taskfiles/compress.awk" compress.csv

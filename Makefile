@@ -191,7 +191,7 @@ memcheck: $(UNIT_PROGRAMS)
 bench: deps-bench
 	$(submake) all bench-built
 	@DISTCOMP_BIN='$(abspath $(BIN))' DISTCOMP_HELPERS='$(abspath $(BUILD)/tests/bench)' \
-	  $(PYTHON) tests/bench/bench.py $(BENCH_FLAGS)
+	  $(PYTHON) tests/bench/bench.py $(BENCH_FLAGS) $(BENCH)
 .PHONY: bench-built
 bench-built: $(BENCH_PROGRAMS)
 
@@ -254,7 +254,7 @@ help:
 	@echo 'make unit         the unit tests;  make integration  the tests with real processes'
 	@echo 'make lint         clang-format, clang-tidy, cppcheck, shellcheck, Lua   (make deps-lint first)'
 	@echo 'make format       clang-format, in place'
-	@echo 'make bench        measure, side by side with other tools'
+	@echo 'make bench        measure, side by side with other tools; BENCH=exec for one part'
 	@echo 'make fuzz         fuzz the parsers for FUZZ_SECONDS=30 each (needs clang)'
 	@echo 'make memcheck     the unit tests under valgrind'
 	@echo 'make deps         install what building needs (apt); deps-test, deps-lint, deps-bench too'

@@ -34,6 +34,10 @@ static bool apply(const char *word, size_t len, bool bare, struct options *optio
     return options_set(options, info, word, key_len, value, value_len, error);
 }
 
+size_t directive_column(size_t start) {
+    return PREFIX_LEN + start + 1;
+}
+
 bool directive_apply(const char *line, size_t len, struct options *options, struct words *words,
                      size_t *column, struct buf *error) {
     size_t offset;

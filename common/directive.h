@@ -24,5 +24,7 @@ bool directive_is(const char *line, size_t len);
  */
 bool directive_apply(const char *line, size_t len, struct options *options, struct words *words,
                      size_t *column, struct buf *error);
+/* The column of a word of the directive, by its place among the words. */
+size_t directive_column(size_t start);
 
 #endif

@@ -61,7 +61,8 @@ static void read_worker(const redisReply *name, redisReply *const *replies,
     worker->finished = reply_number(reply_at(hash, 5));
     worker->failed = reply_number(reply_at(hash, 6));
     worker->lease_end_ms = reply_number(replies[WORKER_LEASE]);
-    worker->idle = replies[WORKER_IDLE]->type == REDIS_REPLY_STRING;
+    struct slice idle = reply_slice(replies[WORKER_IDLE]); /* negative: it was told of work */
+    worker->idle = idle.len > 0 && idle.data[0] != '-';
     worker->held = reply_number(replies[WORKER_HELD]);
 }
 

@@ -21,6 +21,9 @@ struct taskfile {
     struct options sticky; /* set by directives */
     bool sticky_good;      /* options_check has passed since the last directive */
     struct words words;
+    struct taskfile_place after, after_any; /* directives that set them last */
+    const char *line;                       /* the one read last, and its length */
+    size_t line_len;
     struct taskjson *json;
 
     char *batch; /* or NULL */
@@ -233,6 +236,27 @@ static enum taskfile_result finish(struct taskfile *f, struct task *task) {
     return f->repeats ? next_repeat(f, task) : TASKFILE_TASK;
 }
 
+static void note_places(struct taskfile *f) {
+    for (size_t i = 0; i < f->words.count; i++) {
+        const char *word = f->words.argv[i];
+        bool any = strncmp(word, "after_any=", 10) == 0;
+        if (!any && strncmp(word, "after=", 6) != 0)
+            continue;
+        struct taskfile_place *place = any ? &f->after_any : &f->after;
+        place->line = f->lines.number;
+        place->column = directive_column(f->words.list[i].start) + strcspn(word, "=") + 1;
+    }
+}
+
+struct taskfile_place taskfile_place(const struct taskfile *f, enum task_option_tag tag) {
+    bool any = tag == OPT_AFTER_ANY;
+    if (!f->jsonl)
+        return any ? f->after_any : f->after;
+    return (struct taskfile_place){
+        f->lines.number,
+        taskjson_column(f->line, f->line_len, any ? "after_any" : "after")};
+}
+
 static bool parse_line(struct taskfile *f, const char *line, size_t len, struct task *task,
                        size_t *column) {
     if (f->jsonl)
@@ -286,7 +310,10 @@ enum taskfile_result taskfile_next(struct taskfile *f, struct task *task) {
         f->sticky_good = false;
         if (!directive_apply(line, len, &f->sticky, &f->words, &column, &f->error_text))
             return fail(f, TASKFILE_ERROR, column);
+        note_places(f);
     }
+    f->line = line;
+    f->line_len = len;
     if (!parse_line(f, line, len, task, &column))
         return fail(f, TASKFILE_ERROR, column);
     return finish(f, task);

@@ -69,6 +69,16 @@ enum taskfile_result taskfile_next(struct taskfile *f, struct task *task);
 /* Of the last TASKFILE_ERROR or TASKFILE_FAILED; valid until the next call. */
 const struct taskfile_error *taskfile_error(const struct taskfile *f);
 
+/*
+ * Where the last task has OPT_AFTER or OPT_AFTER_ANY from: the value in a directive, the key in a
+ * JSON line. To be asked before the next call.
+ */
+struct taskfile_place {
+    uint64_t line;
+    size_t column;
+};
+struct taskfile_place taskfile_place(const struct taskfile *f, enum task_option_tag tag);
+
 /* Back to the beginning; directives are forgotten. */
 void taskfile_rewind(struct taskfile *f);
 

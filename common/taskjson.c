@@ -166,8 +166,7 @@ static bool set_option(struct taskjson *json, const char *key, json_t *value, st
                        error);
 }
 
-/* The column of `"key" :` in the line, 1 when it is spelled otherwise (escapes). */
-static size_t key_column(const char *line, size_t len, const char *key) {
+size_t taskjson_column(const char *line, size_t len, const char *key) {
     size_t key_len = strlen(key);
     const char *end = line + len;
     for (const char *at = line; at < end; at++) {
@@ -197,7 +196,7 @@ static bool set_all(struct taskjson *json, const char *line, size_t len, struct 
         add_scalar(&json->text, value);
         if (!set_field(json, key, value, task, &known, error) ||
             (!known && !set_option(json, key, value, error))) {
-            *column = key_column(line, len, key);
+            *column = taskjson_column(line, len, key);
             return false;
         }
     }
@@ -243,7 +242,7 @@ bool taskjson_parse(struct taskjson *json, const char *line, size_t len, struct 
         return false;
     }
     if (!field_params(task->type, task->params, task->params_len, &offset, error)) {
-        *column = key_column(line, len, "params");
+        *column = taskjson_column(line, len, "params");
         return false;
     }
     if (!options_check(&json->options, error)) {

@@ -33,4 +33,7 @@ void taskjson_free(struct taskjson *json);
 bool taskjson_parse(struct taskjson *json, const char *line, size_t len, struct task *task,
                     size_t *column, struct buf *error);
 
+/* The column of a key in a line, 1 when it is spelled otherwise (escapes). */
+size_t taskjson_column(const char *line, size_t len, const char *key);
+
 #endif

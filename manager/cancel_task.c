@@ -1,5 +1,17 @@
+#include "manager/change.h"
 #include "manager/command.h"
 #include "manager/select.h"
+
+static int cancel_task(struct session *session, const struct args *args) {
+    static const struct change_plan plan = {
+        .change = CHANGE_CANCEL,
+        .states = CHANGE_BIT(TASK_WAITING) | CHANGE_BIT(TASK_TODO) | CHANGE_BIT(TASK_DELAYED) |
+                  CHANGE_BIT(TASK_HELD) | CHANGE_BIT(TASK_IN_PROGRESS),
+        .doing = "cancelling",
+        .done = "cancelled",
+        .field = "cancelled"};
+    return change_tasks(session, args, &plan);
+}
 
 const struct verb verb_cancel_task = {
     .name = "cancelTask",
@@ -15,4 +27,5 @@ const struct verb verb_cancel_task = {
     .options = {select_options, select_state_options, select_priority_options,
                 select_worker_options, select_change_options, select_all_options},
     .check = select_require,
+    .run = cancel_task,
 };

@@ -1,14 +1,153 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/units.h"
 #include "manager/command.h"
+#include "manager/print.h"
+#include "manager/view.h"
+#include "manager/workers.h"
+
+static const struct table_column columns[] = {
+    {"WORKER", ALIGN_LEFT},    {"HOST", ALIGN_LEFT},    {"STATE", ALIGN_LEFT},
+    {"REPORT", ALIGN_RIGHT},   {"CORES", ALIGN_RIGHT},  {"PROMISED", ALIGN_RIGHT},
+    {"FREE", ALIGN_RIGHT},     {"MEMORY", ALIGN_RIGHT}, {"RUNS", ALIGN_RIGHT},
+    {"FINISHED", ALIGN_RIGHT}, {"FAILED", ALIGN_RIGHT}, {"", ALIGN_LEFT}};
+
+struct show {
+    const struct session *session;
+    const struct args *args;
+    bool *seen; /* by operand */
+    struct table *table;
+    json_t *list;
+};
+
+static enum table_colour colour_of(const char *state) {
+    if (!strcmp(state, "run"))
+        return COLOUR_GREEN;
+    return strcmp(state, "lost") != 0 && strcmp(state, "paused") != 0 ? COLOUR_YELLOW : COLOUR_RED;
+}
+
+static void add_bytes(struct table *table, uint64_t bytes) {
+    struct buf text = BUF_INIT;
+    view_add_mem(&text, bytes);
+    table_cells(table, text.data);
+    buf_free(&text);
+}
+
+/* Behind its line: what is not as one may expect. */
+static void add_remark(struct table *table, const struct worker_view *view) {
+    if (!view->live)
+        table_cells(table, view->held ? "its tasks are being taken back" : "");
+    else if (*view->reason)
+        table_cells(table, view->reason);
+    else if (*view->want && strcmp(view->want, view->state) != 0 &&
+             strcmp(view->state, "paused") != 0)
+        table_cellf(table, "asked to %s", view->want);
+    else
+        table_cells(table, "");
+}
+
+static void add_row(struct table *table, const struct worker_view *view) {
+    struct buf text = BUF_INIT;
+    table_cells(table, view->name);
+    table_cells(table, view->host);
+    table_colour(table, colour_of(view->state));
+    table_cells(table, view->state);
+    print_age(&text, view->now_ms, view->report_ms);
+    table_cells(table, text.data);
+    buf_clear(&text);
+    units_add_milli(&text, view->live ? view->mcpu_promised : 0);
+    buf_addc(&text, '/');
+    units_add_milli(&text, view->mcpu);
+    table_cells(table, text.data);
+    buf_free(&text);
+    add_bytes(table, view->live ? view->mem_promised : 0);
+    add_bytes(table, view->live ? view->mem_available : 0);
+    add_bytes(table, view->mem);
+    table_cellf(table, "%llu", (unsigned long long)view->held);
+    table_cellf(table, "%llu", (unsigned long long)view->finished);
+    table_cellf(table, "%llu", (unsigned long long)view->failed);
+    add_remark(table, view);
+}
+
+static bool is_wanted(struct show *show, const char *name) {
+    bool wanted = show->args->operand_count == 0;
+    for (size_t i = 0; i < show->args->operand_count; i++)
+        if (!strcmp(show->args->operands[i], name))
+            wanted = show->seen[i] = true;
+    return wanted;
+}
+
+static bool show_worker(const struct store_worker *worker, void *arg) {
+    struct show *show = arg;
+    struct worker_view view;
+    worker_view_init(&view, worker);
+    if (is_wanted(show, view.name)) {
+        if (show->list) {
+            json_array_append_new(show->list, worker_view_json(&view));
+        } else {
+            if (!show->table)
+                show->table = table_new(show->session->out, columns,
+                                        sizeof columns / sizeof *columns);
+            add_row(show->table, &view);
+        }
+    }
+    worker_view_free(&view);
+    return true;
+}
+
+static int end_show(struct show *show) {
+    const struct session *session = show->session;
+    int code = EXIT_DONE;
+    if (show->list)
+        print_json(session->out, json_pack("{s:o}", "workers", show->list));
+    else if (show->table)
+        table_free(show->table);
+    else if (!show->args->operand_count)
+        fprintf(session->out, "no workers\n");
+    for (size_t i = 0; i < show->args->operand_count; i++)
+        if (!show->seen[i]) {
+            session_error(session, "%s: there is no such worker in queue %s",
+                          show->args->operands[i], session->store->queue);
+            code = EXIT_FAILED;
+        }
+    return code;
+}
+
+static int check_worker(struct session *session, const struct args *args) {
+    struct store *store = session_store(session);
+    if (!store)
+        return EXIT_FAILED;
+    struct buf error = BUF_INIT;
+    int64_t due_ms;
+    int code = EXIT_FAILED;
+    struct show show = {session, args, xcalloc(args->operand_count, sizeof *show.seen), NULL,
+                        session->json ? json_array() : NULL};
+    if (store_maintain(store, &due_ms, &error) &&
+        store_walk_workers(store, show_worker, &show, &error)) {
+        code = end_show(&show);
+    } else {
+        session_error(session, "%s", error.data);
+        json_decref(show.list);
+        if (show.table)
+            table_free(show.table);
+    }
+    free(show.seen);
+    buf_free(&error);
+    return code;
+}
 
 const struct verb verb_check_worker = {
     .name = "checkWorker",
     .operands = "[NAME…]",
     .max_operands = VERB_ANY,
     .summary = "one line a worker",
-    .about = "For each worker, or those named: state, age of its last report, cores and "
-             "memory (used and total), tasks that run now, tasks it finished and failed. A "
-             "worker that has been silent for longer than its lease is lost; its tasks went "
-             "back to todo.",
+    .about = "For each worker, or those named: host, state, age of its last report, cores "
+             "promised to tasks and in all, memory promised, free and in all, tasks that run "
+             "now, tasks it finished and tries that failed there. States are run, drain, stop, "
+             "paused (it failed one task after the other; resumeWorker) and lost: silent for "
+             "longer than its lease; its tasks went back to todo.",
     .group = GROUP_LOOK,
     .flags = VERB_ANSWERS,
+    .run = check_worker,
 };

@@ -40,6 +40,7 @@
 #include <stdio.h>
 
 #include "common/config.h"
+#include "common/store.h"
 #include "manager/args.h"
 
 /* What a verb returns, and what redisManager exits with. */
@@ -86,6 +87,12 @@ struct verb {
      * and operands say it all. false with a message: exit 2.
      */
     bool (*check)(const struct args *args, struct buf *error);
+    /*
+     * Of every verb but a chain's first, before the first one runs: whether it will fail for what
+     * can be known by then, so that `initRedis&loadTask` with a bad file empties nothing. NULL when
+     * nothing can. As run: EXIT_DONE, or it has printed its errors.
+     */
+    int (*foresee)(struct session *session, const struct args *args);
     /* Does it. Has printed its errors (session_error) when it returns anything but EXIT_DONE. */
     int (*run)(struct session *session, const struct args *args);
 };
@@ -109,7 +116,15 @@ struct session {
     FILE *out;                   /* the answer */
     bool json;                   /* --json: it is one JSON document, or one a line */
     bool quiet;                  /* --quiet: no bars and no remarks on stderr */
+    struct store *store;         /* owned; NULL until session_store opens it */
 };
+
+/*
+ * The queue, opened by the first call and shared by all verbs of a chain. NULL when that failed: the
+ * error has been printed.
+ */
+struct store *session_store(struct session *session);
+void session_close(struct session *session);
 
 /* One line on stderr: `redisManager VERB: …`. No newline at its end. */
 void session_error(const struct session *session, const char *fmt, ...)

@@ -1,4 +1,11 @@
+#include "common/taskfile.h"
 #include "manager/command.h"
+#include "manager/interrupt.h"
+#include "manager/load_check.h"
+#include "manager/loading.h"
+#include "manager/print.h"
+#include "manager/progress.h"
+#include "manager/task_json.h"
 
 static const struct opt options[] = {
     {.name = "taskfile",
@@ -36,6 +43,126 @@ static bool check(const struct args *args, struct buf *error) {
     return named != (args->operand_count > 0);
 }
 
+/* --- the file ------------------------------------------------------------------------------------ */
+
+static struct taskfile *open_file(struct session *session, const struct args *args) {
+    struct buf error = BUF_INIT;
+    const char *path = args_given(args, "taskfile") ? args_text(args, "taskfile") : args->operands[0];
+    struct taskfile *file =
+        taskfile_open(path, (enum taskfile_format)args_number(args, "format"), &error);
+    if (file && args_given(args, "name") &&
+        !taskfile_set_batch(file, args_text(args, "name"), &error)) {
+        taskfile_close(file);
+        file = NULL;
+    }
+    if (!file)
+        session_error(session, "%s", error.data);
+    buf_free(&error);
+    return file;
+}
+
+/* Opened and checked by foresee: standard input cannot be opened twice. */
+static struct taskfile *foreseen;
+
+static int foresee(struct session *session, const struct args *args) {
+    uint64_t tasks;
+    if (foreseen) /* loadTask twice in one chain: the same file */
+        return EXIT_DONE;
+    foreseen = open_file(session, args);
+    if (!foreseen)
+        return EXIT_FAILED;
+    int code = load_check(session, foreseen, LOAD_CHECK_LINES, args_bool(args, "progress"), &tasks);
+    if (code != EXIT_DONE) {
+        taskfile_close(foreseen);
+        foreseen = NULL;
+    }
+    return code;
+}
+
+/* --- the second pass ----------------------------------------------------------------------------- */
+
+/*
+ * The next task of a file that has been checked. False at its end, after a signal, and, with an
+ * error, when the file has changed since.
+ */
+static bool next_task(struct taskfile *file, struct task *task, struct buf *error) {
+    if (interrupt_caught())
+        return false;
+    enum taskfile_result what = taskfile_next(file, task);
+    if (what == TASKFILE_ERROR || what == TASKFILE_FAILED)
+        buf_addf(error, "%s has changed since it was checked: line %llu: %s", taskfile_name(file),
+                 (unsigned long long)taskfile_line(file), taskfile_error(file)->text);
+    return what == TASKFILE_TASK;
+}
+
+static int print_all(struct session *session, struct taskfile *file) {
+    struct buf error = BUF_INIT;
+    struct task task;
+    while (!ferror(session->out) && next_task(file, &task, &error))
+        print_json(session->out, task_json(&task, NULL));
+    if (error.len)
+        session_error(session, "%s", error.data);
+    int code = error.len ? EXIT_FAILED : interrupt_caught() ? interrupt_exit() : EXIT_DONE;
+    buf_free(&error);
+    return code;
+}
+
+static int answer(struct session *session, const struct load_counts *counts, bool retry_failed) {
+    struct buf text = BUF_INIT;
+    if (session->json) {
+        print_json(session->out, loading_json(counts));
+    } else {
+        loading_counts(counts, retry_failed, &text);
+        fprintf(session->out, "%s\n", text.data);
+    }
+    loading_note(session, counts, retry_failed);
+    buf_free(&text);
+    return EXIT_DONE;
+}
+
+static int load_all(struct session *session, const struct args *args, struct taskfile *file,
+                    uint64_t tasks) {
+    struct buf error = BUF_INIT;
+    bool retry_failed = args_bool(args, "retry_failed");
+    struct store_load *load = store_load_begin(session->store, retry_failed, &error);
+    struct progress *progress =
+        progress_new(stderr, "loading", tasks, session->quiet || !args_bool(args, "progress"));
+    struct task task;
+    uint64_t done = 0;
+    while (load && next_task(file, &task, &error) && store_load_add(load, &task, &error))
+        progress_set(progress, ++done);
+    progress_free(progress);
+    int code = EXIT_FAILED;
+    struct load_counts counts;
+    if (!load)
+        session_error(session, "%s", error.data);
+    else if (error.len || interrupt_caught())
+        code = loading_abandon(session, load, &error);
+    else if (loading_end(session, load, &counts))
+        code = answer(session, &counts, retry_failed);
+    buf_free(&error);
+    return code;
+}
+
+static int load_task(struct session *session, const struct args *args) {
+    bool dry_run = args_bool(args, "dry_run"), bar = args_bool(args, "progress");
+    if (!dry_run && !session_store(session))
+        return EXIT_FAILED;
+    struct taskfile *file = foreseen ? foreseen : open_file(session, args);
+    foreseen = NULL;
+    if (!file)
+        return EXIT_FAILED;
+    interrupt_catch();
+    uint64_t tasks;
+    int code =
+        load_check(session, file, dry_run ? LOAD_CHECK_ASIDE : LOAD_CHECK_QUEUE, bar, &tasks);
+    if (code == EXIT_DONE)
+        code = dry_run ? print_all(session, file) : load_all(session, args, file, tasks);
+    interrupt_release();
+    taskfile_close(file);
+    return code;
+}
+
 const struct verb verb_load_task = {
     .name = "loadTask",
     .operands = "[FILE]",
@@ -55,4 +182,6 @@ const struct verb verb_load_task = {
     .flags = VERB_ANSWERS,
     .options = {options},
     .check = check,
+    .foresee = foresee,
+    .run = load_task,
 };

@@ -53,16 +53,26 @@ static bool load_config(struct chain *chain, struct config *config, struct buf *
     return ok;
 }
 
+static void take_verb(struct session *session, struct chain *chain, size_t index) {
+    session->verb = chain->verbs[index];
+    session->json = args_has(&chain->args, "json") && args_bool(&chain->args, "json");
+}
+
 static int run_chain(struct chain *chain, const struct config *config) {
     struct session session = {.config = config, .out = stdout};
     session.quiet = args_bool(&chain->args, "quiet");
     int code = EXIT_DONE;
+    for (size_t i = 1; code == EXIT_DONE && chain_select(chain, i); i++) {
+        take_verb(&session, chain, i);
+        if (session.verb->foresee)
+            code = session.verb->foresee(&session, &chain->args);
+    }
     for (size_t i = 0; code == EXIT_DONE && chain_select(chain, i); i++) {
-        session.verb = chain->verbs[i];
-        session.json = args_has(&chain->args, "json") && args_bool(&chain->args, "json");
+        take_verb(&session, chain, i);
         assert(session.verb->run);
         code = session.verb->run(&session, &chain->args);
     }
+    session_close(&session);
     return code;
 }
 

@@ -1,5 +1,15 @@
+#include "manager/change.h"
 #include "manager/command.h"
 #include "manager/select.h"
+
+static int move_in_progress_task_to_todo(struct session *session, const struct args *args) {
+    static const struct change_plan plan = {.change = CHANGE_REQUEUE,
+                                            .states = CHANGE_BIT(TASK_IN_PROGRESS),
+                                            .doing = "moving",
+                                            .done = "moved to todo",
+                                            .field = "moved"};
+    return change_tasks(session, args, &plan);
+}
 
 const struct verb verb_move_in_progress_task_to_todo = {
     .name = "moveInProgressTaskToTodo",
@@ -14,4 +24,5 @@ const struct verb verb_move_in_progress_task_to_todo = {
     .flags = VERB_ANSWERS,
     .options = {select_options, select_worker_options, select_change_options},
     .check = select_check,
+    .run = move_in_progress_task_to_todo,
 };

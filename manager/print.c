@@ -97,7 +97,7 @@ void print_count(struct buf *out, uint64_t number) {
 /* --- JSON ------------------------------------------------------------------------------------ */
 
 void print_json(FILE *file, json_t *value) {
-    if (json_dumpf(value, file, JSON_COMPACT | JSON_ENCODE_ANY) == 0)
+    if (json_dumpf(value, file, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) == 0)
         fputc('\n', file);
     json_decref(value);
 }

@@ -1,3 +1,5 @@
+#include "common/clock.h"
+#include "manager/change.h"
 #include "manager/command.h"
 #include "manager/select.h"
 
@@ -12,6 +14,37 @@ static const struct opt options[] = {{.name = "older",
                                       .help = "failed and cancelled tasks too"},
                                      OPT_END};
 
+/* The end of a task's last try; for one that was never tried, its load. */
+static bool is_older(const struct store_task *task, void *arg) {
+    const uint64_t *before_ms = arg;
+    struct try_entry entry;
+    bool tried = try_log_last(task->log, &entry);
+    return (tried ? entry.end_ms : task->head.loaded_ms) <= *before_ms;
+}
+
+static int remove_finished_task(struct session *session, const struct args *args) {
+    struct change_plan plan = {.change = CHANGE_FORGET,
+                               .arg = "finished",
+                               .states = CHANGE_BIT(TASK_FINISHED),
+                               .doing = "removing",
+                               .done = "removed",
+                               .field = "removed"};
+    uint64_t before_ms = 0, older_ms = args_number(args, "older");
+    if (args_bool(args, "failed")) {
+        plan.arg = "finished,failed,cancelled";
+        plan.states |= CHANGE_BIT(TASK_FAILED) | CHANGE_BIT(TASK_CANCELLED);
+    }
+    if (older_ms) {
+        /* The try log has the workers' clocks; they and this one are taken to agree. */
+        uint64_t now_ms = (uint64_t)wall_now().ms;
+        before_ms = now_ms > older_ms ? now_ms - older_ms : 0;
+        plan.with = STORE_WITH_LOG;
+        plan.also = is_older;
+        plan.also_arg = &before_ms;
+    }
+    return change_tasks(session, args, &plan);
+}
+
 const struct verb verb_remove_finished_task = {
     .name = "removeFinishedTask",
     .operands = "[ID…]",
@@ -23,4 +56,5 @@ const struct verb verb_remove_finished_task = {
     .flags = VERB_ANSWERS,
     .options = {options, select_options, select_worker_options, select_change_options},
     .check = select_check,
+    .run = remove_finished_task,
 };

@@ -1,6 +1,29 @@
 #include <stdarg.h>
+#include <stdlib.h>
 
 #include "manager/command.h"
+
+struct store *session_store(struct session *session) {
+    if (session->store)
+        return session->store;
+    struct buf error = BUF_INIT;
+    struct store *store = xcalloc(1, sizeof *store);
+    if (store_open(store, session->config, &error)) {
+        session->store = store;
+    } else {
+        session_error(session, "%s", error.data);
+        free(store);
+    }
+    buf_free(&error);
+    return session->store;
+}
+
+void session_close(struct session *session) {
+    if (session->store)
+        store_close(session->store);
+    free(session->store);
+    session->store = NULL;
+}
 
 static void print_line(const struct session *session, const char *fmt, va_list args)
     __attribute__((format(printf, 2, 0)));

@@ -15,8 +15,7 @@
 
 static bool is_left[PROCTREE_MAX];
 
-static bool has_cookies(int32_t pid, const char *dir_entry, const char *incarnation_entry)
-{
+static bool has_cookies(int32_t pid, const char *dir_entry, const char *incarnation_entry) {
     char entry[STATEDIR_PATH_MAX + 32];
     return proctree_environ(pid, "DISTCOMP_INCARNATION=", entry, sizeof entry) &&
            strcmp(entry, incarnation_entry) == 0 &&
@@ -24,9 +23,9 @@ static bool has_cookies(int32_t pid, const char *dir_entry, const char *incarnat
            strcmp(entry, dir_entry) == 0;
 }
 
-/* A process of a session, or a child, of one that is left, is left too. Returns true when it added any. */
-static bool spread(const struct proc_stat *table, size_t count)
-{
+/* A process of a session, or a child, of one that is left, is left too. Returns true when it added
+ * any. */
+static bool spread(const struct proc_stat *table, size_t count) {
     bool added = false;
     for (size_t i = 0; i < count; i++) {
         if (is_left[i] || table[i].pid == getpid())
@@ -39,8 +38,7 @@ static bool spread(const struct proc_stat *table, size_t count)
 }
 
 /* A session whose leader is gone: its members have lost the one that spread() asks. */
-static void spread_sessions(const struct proc_stat *table, size_t count)
-{
+static void spread_sessions(const struct proc_stat *table, size_t count) {
     for (size_t i = 0; i < count; i++) {
         if (!is_left[i] || table[i].session <= 1 || table[i].session == getsid(0) ||
             proctree_index(table[i].session) >= 0)
@@ -51,8 +49,7 @@ static void spread_sessions(const struct proc_stat *table, size_t count)
     }
 }
 
-static size_t round_of_kills(const char *dir_entry, const char *incarnation_entry)
-{
+static size_t round_of_kills(const char *dir_entry, const char *incarnation_entry) {
     const struct proc_stat *table;
     size_t count = proctree_scan(&table), left = 0;
     for (size_t i = 0; i < count; i++)
@@ -69,8 +66,7 @@ static size_t round_of_kills(const char *dir_entry, const char *incarnation_entr
     return left;
 }
 
-size_t aftermath_sweep(const struct statedir *sd, uint64_t incarnation)
-{
+size_t aftermath_sweep(const struct statedir *sd, uint64_t incarnation) {
     char dir_entry[STATEDIR_PATH_MAX + 32], incarnation_entry[64];
     if (incarnation == 0)
         return 0;
@@ -92,8 +88,7 @@ size_t aftermath_sweep(const struct statedir *sd, uint64_t incarnation)
     return most;
 }
 
-size_t aftermath_end(const char *state_dir)
-{
+size_t aftermath_end(const char *state_dir) {
     struct statedir sd;
     char error[512];
     if (statedir_peek(&sd, state_dir, error, sizeof error) != STATEDIR_OK)

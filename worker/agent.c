@@ -14,12 +14,14 @@
 
 #include "common/keys.h"
 #include "common/log.h"
+#include "worker/notify.h"
 #include "version.h"
 #include "worker/aftermath.h"
 #include "worker/agent_state.h"
 
 enum {
     EXIT_VERSION = 100,   /* the supervisor speaks another version */
+    SIGNAL_ECHO_MS = 500, /* between the two deliveries of one signal */
     LEAVE_MOST_MS = 10000 /* how long the last results wait for a Redis that is away */
 };
 #define OUTPUT_SHARE   20 /* keep_output_bytes 0: memory of Redis' machine / this */
@@ -69,6 +71,7 @@ static size_t unfinished(const struct agent *a) {
 
 static void say_bye(struct agent *a, enum wire_bye_mode mode, int code) {
     struct wire_bye bye = {(uint32_t)mode, (uint32_t)code};
+    notify_send("STOPPING=1");
     if (!a->super_gone)
         superlink_send(a->super, WIRE_BYE, &bye, sizeof bye, NULL, 0);
     a->exit_code = code;
@@ -100,6 +103,7 @@ void agent_set_mode(struct agent *a, enum agent_mode mode) {
         return;
     log_event(LOG_INFO, "mode", kv_text("mode", names[mode]),
               kv_uint("running", a->runs.lists[RUN_STARTED].count));
+    notify_send("STATUS=%s", names[mode]);
     a->mode = mode;
     a->claim_wanted = true;
     a->renew_wanted = true;
@@ -119,6 +123,8 @@ static void be_born_again(struct agent *a) {
         return;
     log_event(LOG_WARN, "supervisor_restart", kv_uint("unreported", unfinished(a)));
     unsetenv("DISTCOMP_AGENT_FD");
+    setenv(AGENT_AGAIN, "1", 1);
+    notify_restore();
     execv(a->argv[0], a->argv);
     log_event(LOG_ERROR, "exec_failed", kv_text("why", strerror(errno)));
     exit(1);
@@ -241,7 +247,7 @@ static void on_exit_frame(struct agent *a, const struct wire_exit *e) {
 
 /* SIGTERM drains and leaves, again it gives back; SIGINT gives back; SIGHUP reloads; SIGUSR1 leaves
  * the tasks to the supervisor. docs/operations.md has the table. */
-static void handle_signal(struct agent *a, int signal);
+static void handle_signal(struct agent *a, int signal, bool forwarded);
 
 static void on_frame(void *arg, uint32_t type, const char *payload, size_t len) {
     struct agent *a = arg;
@@ -265,7 +271,7 @@ static void on_frame(void *arg, uint32_t type, const char *payload, size_t len) 
     } else if (type == WIRE_EXIT && len == sizeof f.exit) {
         on_exit_frame(a, &f.exit);
     } else if (type == WIRE_SIGNAL && len == sizeof f.signal) {
-        handle_signal(a, f.signal.signal);
+        handle_signal(a, f.signal.signal, true);
     } else {
         log_event(LOG_WARN, "supervisor_frame_unknown", kv_uint("type", type),
                   kv_uint("bytes", len));
@@ -299,6 +305,8 @@ static void on_redis_up(void *arg, const struct redis_facts *facts) {
 }
 
 static void on_redis_down(void *arg) {
+    /* Ready all the same: the tasks that were taken over are looked after. */
+    notify_send("READY=1\nSTATUS=Redis is away; running tasks go on");
     lease_lost(arg);
 }
 
@@ -389,7 +397,20 @@ static void on_poll_timer(uv_timer_t *timer) {
 
 /* --- signals --------------------------------------------------------------------------------- */
 
-static void handle_signal(struct agent *a, int signal) {
+/* `killall redisWorker` reaches supervisor and agent, but is meant once. */
+static bool signal_is_echo(struct agent *a, int signal, bool forwarded) {
+    mono_ms_t now = mono_now();
+    bool echo = a->last_signal == signal && a->last_forwarded != forwarded &&
+                mono_diff(now, a->last_signal_at) < SIGNAL_ECHO_MS;
+    a->last_signal = echo ? 0 : signal;
+    a->last_forwarded = forwarded;
+    a->last_signal_at = now;
+    return echo;
+}
+
+static void handle_signal(struct agent *a, int signal, bool forwarded) {
+    if (signal_is_echo(a, signal, forwarded))
+        return;
     log_event(LOG_INFO, "signal", kv_text("signal", sigabbrev_np(signal)));
     switch (signal) {
     case SIGTERM:
@@ -411,13 +432,18 @@ static void handle_signal(struct agent *a, int signal) {
 }
 
 static void on_signal(uv_signal_t *handle, int signal) {
-    handle_signal(handle->data, signal);
+    handle_signal(handle->data, signal, false);
 }
 
+/* A child of the supervisor hears of signals by WIRE_SIGNAL, also of those that reach both. */
 static void watch_signals(struct agent *a) {
     static const int numbers[4] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
     signal(SIGPIPE, SIG_IGN);
-    for (int i = 0; a->attached && i < 4; i++) {
+    for (int i = 0; i < 4; i++) {
+        if (!a->attached) {
+            signal(numbers[i], SIG_IGN);
+            continue;
+        }
         uv_signal_init(&a->loop, &a->signals[i]);
         a->signals[i].data = a;
         uv_signal_start(&a->signals[i], on_signal, numbers[i]);

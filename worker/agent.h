@@ -19,6 +19,9 @@
 
 #include "common/config.h"
 
+/* In the environment of an agent that starts itself anew because its supervisor died: Redis may be away. */
+#define AGENT_AGAIN "DISTCOMP_AGENT_AGAIN"
+
 /*
  * Runs as the agent on a socket to the supervisor until the worker leaves; returns the exit code of
  * the process. flags: for reading the configuration again. argv: to start redisWorker anew when the

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "worker/notify.h"
 
 enum { REGISTER_AGAIN_MS = 1000, DUE_JITTER_MS = 50 };
 
@@ -67,6 +68,7 @@ static void on_register(void *arg, const redisReply *reply) {
     a->claim_wanted = true;
     a->renew_wanted = true;
     log_event(LOG_INFO, "registered", kv_text("queue", a->config->queue));
+    notify_send("READY=1\nSTATUS=%s in queue %s", a->config->name, a->config->queue);
 }
 
 static void send_register(struct agent *a) {

@@ -54,6 +54,9 @@ struct agent {
     uv_timer_t renew_timer, poll_timer, due_timer, step_timer, drain_timer, follow_timer;
     uv_signal_t signals[4];
     bool attached;
+    int last_signal; /* 0: none */
+    bool last_forwarded;
+    mono_ms_t last_signal_at;
     char **argv;
 
     struct config *config;

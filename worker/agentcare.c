@@ -25,6 +25,7 @@
 static enum care_state { WAITING, CHILD, ATTACHED, KEEP, RETIRED } state, before_attach;
 static int64_t before_attach_due_us;
 static char *const *agent_argv;
+static bool leaves_when_idle;
 static int watch_fd;
 static uint32_t watch_id;
 static int32_t child_pid;
@@ -35,8 +36,9 @@ static bool watching_output;
 static enum agentcare_verdict verdict;
 static int exit_code;
 
-void agentcare_init(char *const *argv, int epoll_fd, uint32_t event_id) {
+void agentcare_init(char *const *argv, bool leave_when_idle, int epoll_fd, uint32_t event_id) {
     agent_argv = argv;
+    leaves_when_idle = leave_when_idle;
     watch_fd = epoll_fd;
     watch_id = event_id;
     backoff_us = BACKOFF_MIN_US;
@@ -76,7 +78,7 @@ static void gone(void) {
         backoff_us = BACKOFF_MIN_US;
     if (!agent_argv || (bye && bye->mode == WIRE_BYE_KEEP)) {
         state = KEEP;
-        if (bye && bye->mode == WIRE_BYE_KEEP && slot_used == 0)
+        if (slot_used == 0 && (leaves_when_idle || (bye && bye->mode == WIRE_BYE_KEEP)))
             verdict = AGENTCARE_LEAVE; /* nothing to keep */
         return;
     }

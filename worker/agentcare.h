@@ -22,9 +22,9 @@ enum agentcare_verdict {
     AGENTCARE_LEAVE /* exit with agentcare_code() now: nothing is held for a later agent */
 };
 
-/* argv NULL: agents come by themselves (tests). epoll_fd: where the connection is watched, with
-   data.u32 = event_id. */
-void agentcare_init(char *const *argv, int epoll_fd, uint32_t event_id);
+/* argv NULL: agents come by themselves. leave_when_idle: AGENTCARE_LEAVE once one has gone and no
+   try is held. epoll_fd: where the connection is watched, with data.u32 = event_id. */
+void agentcare_init(char *const *argv, bool leave_when_idle, int epoll_fd, uint32_t event_id);
 
 /* False when pid is not the agent's. */
 bool agentcare_reaped(int32_t pid, int status);

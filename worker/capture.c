@@ -27,15 +27,13 @@ static int64_t next_look_us = INT64_MAX;
 /* What the last try of the slot left in the file; lives through FREE, unlike struct slot. */
 static uint64_t left_bytes[SLOT_MAX][2];
 
-static bool is_ours(const char *name)
-{
+static bool is_ours(const char *name) {
     size_t digits = strspn(name, "0123456789");
     return digits > 0 && digits <= 4 &&
            (strcmp(name + digits, ".out") == 0 || strcmp(name + digits, ".err") == 0);
 }
 
-void capture_init(int dir_fd, uint64_t output_max)
-{
+void capture_init(int dir_fd, uint64_t output_max) {
     static char entries[32768] __attribute__((aligned(16)));
     out_dir = dir_fd;
     max_bytes = output_max < 2 * PAGE ? 2 * PAGE : output_max;
@@ -50,30 +48,25 @@ void capture_init(int dir_fd, uint64_t output_max)
     }
 }
 
-int capture_dir(void)
-{
+int capture_dir(void) {
     return out_dir;
 }
 
-void capture_name(uint32_t slot, int stream, char name[CAPTURE_NAME_MAX])
-{
+void capture_name(uint32_t slot, int stream, char name[CAPTURE_NAME_MAX]) {
     snprintf(name, CAPTURE_NAME_MAX, "%u.%s", slot, stream ? "err" : "out");
 }
 
-int capture_open_flags(uint32_t slot, int stream)
-{
+int capture_open_flags(uint32_t slot, int stream) {
     return left_bytes[slot][stream] ? O_TRUNC : 0;
 }
 
-void capture_started(uint32_t slot)
-{
+void capture_started(uint32_t slot) {
     left_bytes[slot][0] = left_bytes[slot][1] = 0;
     if (next_look_us == INT64_MAX)
         next_look_us = ustime_mono() + LOOK_US;
 }
 
-void capture_acknowledged(uint32_t slot, uint32_t flags)
-{
+void capture_acknowledged(uint32_t slot, uint32_t flags) {
     const uint32_t taken[2] = {WIRE_ACK_OUT_TAKEN, WIRE_ACK_ERR_TAKEN};
     for (int stream = 0; stream < 2; stream++) {
         if (flags & taken[stream]) {
@@ -87,8 +80,7 @@ void capture_acknowledged(uint32_t slot, uint32_t flags)
     }
 }
 
-static void drop(const char *name, uint64_t from, uint64_t len)
-{
+static void drop(const char *name, uint64_t from, uint64_t len) {
     int fd = openat(out_dir, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return; /* the task removed it */
@@ -99,8 +91,7 @@ static void drop(const char *name, uint64_t from, uint64_t len)
 }
 
 /* Returns true when the stream grows fast enough to be looked at again soon. */
-static bool bound_stream(uint32_t slot, int stream)
-{
+static bool bound_stream(uint32_t slot, int stream) {
     struct slot *s = &slot_table[slot];
     char name[CAPTURE_NAME_MAX];
     struct stat st;
@@ -123,13 +114,13 @@ static bool bound_stream(uint32_t slot, int stream)
     return size > last && size - last > max_bytes / 8;
 }
 
-void capture_sizes(uint32_t slot, uint64_t *out_bytes, uint64_t *err_bytes)
-{
+void capture_sizes(uint32_t slot, uint64_t *out_bytes, uint64_t *err_bytes) {
     for (int stream = 0; stream < 2; stream++) {
         char name[CAPTURE_NAME_MAX];
         struct stat st;
         capture_name(slot, stream, name);
-        uint64_t size = fstatat(out_dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? (uint64_t)st.st_size : 0;
+        uint64_t size =
+            fstatat(out_dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? (uint64_t)st.st_size : 0;
         *(stream ? err_bytes : out_bytes) = size;
         left_bytes[slot][stream] = size;
         if (size > max_bytes)
@@ -137,13 +128,11 @@ void capture_sizes(uint32_t slot, uint64_t *out_bytes, uint64_t *err_bytes)
     }
 }
 
-int64_t capture_deadline(void)
-{
+int64_t capture_deadline(void) {
     return next_look_us;
 }
 
-void capture_timer(int64_t now_us)
-{
+void capture_timer(int64_t now_us) {
     if (now_us < next_look_us)
         return;
     bool fast = false;

@@ -1,19 +1,21 @@
 /*
  * capture.h - a slot's two output files, STATE_DIR/out/SLOT.out and SLOT.err.
  *
- * The child opens them by name, append-only, just before it executes the task (spawn.c): the supervisor
- * holds no descriptor of them, so the cost of a spawn does not grow with the number of slots. A file is made
- * at a slot's first use and used again: emptied by O_TRUNC when the last try wrote something, replaced
- * when a process that we do not know may still hold it, made anew when the agent renamed it away.
+ * The child opens them by name, append-only, just before it executes the task (spawn.c): the
+ * supervisor holds no descriptor of them, so the cost of a spawn does not grow with the number of
+ * slots. A file is made at a slot's first use and used again: emptied by O_TRUNC when the last try
+ * wrote something, replaced when a process that we do not know may still hold it, made anew when
+ * the agent renamed it away.
  *
- * Since all writers append, a task never waits for a reader. A stream that outgrows output_max loses its
- * middle: the bytes between the first and the last half are punched out of the file, whose size goes on
- * growing while its blocks on disk stay bounded (by output_max and what is written between two looks).
+ * Since all writers append, a task never waits for a reader. A stream that outgrows output_max
+ * loses its middle: the bytes between the first and the last half are punched out of the file,
+ * whose size goes on growing while its blocks on disk stay bounded (by output_max and what is
+ * written between two looks).
  *
  * A task that opens /dev/stdout or /dev/stderr again opens the file itself, without our O_APPEND:
  *   >>/dev/stderr  adds, as expected
- *   >/dev/stderr   cuts off what the stream had so far (O_TRUNC), then writes at the start; later lines of
- *                  the original descriptor follow at the end. `echo x >&2` has neither effect.
+ *   >/dev/stderr   cuts off what the stream had so far (O_TRUNC), then writes at the start; later
+ * lines of the original descriptor follow at the end. `echo x >&2` has neither effect.
  */
 #ifndef DISTCOMP_CAPTURE_H
 #define DISTCOMP_CAPTURE_H
@@ -22,8 +24,8 @@
 
 #define CAPTURE_NAME_MAX 16
 
-/* dir_fd: STATE_DIR/out; removes files of earlier supervisors. output_max: bytes of a stream, at least 2
-   pages. */
+/* dir_fd: STATE_DIR/out; removes files of earlier supervisors. output_max: bytes of a stream, at
+   least 2 pages. */
 void capture_init(int dir_fd, uint64_t output_max);
 int capture_dir(void);
 /* "SLOT.out" (stream 0) or "SLOT.err" (stream 1). */

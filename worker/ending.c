@@ -22,8 +22,7 @@ static uint16_t closing[SLOT_MAX]; /* main process reaped, not ENDED */
 static uint32_t closing_count;
 static bool sweep_due;
 
-static void set_phase(uint32_t number, enum slot_phase phase, uint32_t wait_ms)
-{
+static void set_phase(uint32_t number, enum slot_phase phase, uint32_t wait_ms) {
     struct slot *s = &slot_table[number];
     s->phase = (uint8_t)phase;
     s->sweep_due = true;
@@ -33,12 +32,12 @@ static void set_phase(uint32_t number, enum slot_phase phase, uint32_t wait_ms)
     slot_set_deadline(number, ustime_mono() + (int64_t)wait_ms * US_PER_MS);
 }
 
-void ending_request(uint32_t number, uint32_t why, uint32_t grace_ms)
-{
+void ending_request(uint32_t number, uint32_t why, uint32_t grace_ms) {
     struct slot *s = &slot_table[number];
     if (s->state != SLOT_RUNNING || s->phase == SLOT_KILL)
         return;
-    /* A try whose main process has ended and whose leftovers are being cleared away ended by itself. */
+    /* A try whose main process has ended and whose leftovers are being cleared away ended by
+     * itself. */
     if (s->exit.why == WIRE_WHY_NONE && (!s->main_done || s->wait_leftover))
         s->exit.why = why;
     int64_t kill_at = ustime_mono() + (int64_t)grace_ms * US_PER_MS;
@@ -50,33 +49,28 @@ void ending_request(uint32_t number, uint32_t why, uint32_t grace_ms)
         slot_set_deadline(number, kill_at);
 }
 
-void ending_request_all(uint32_t why, uint32_t grace_ms)
-{
+void ending_request_all(uint32_t why, uint32_t grace_ms) {
     for (uint32_t i = 0; i < slot_high; i++)
         ending_request(i, why, grace_ms);
 }
 
-static uint64_t usec(const struct timeval *t)
-{
+static uint64_t usec(const struct timeval *t) {
     return (uint64_t)t->tv_sec * US_PER_S + (uint64_t)t->tv_usec;
 }
 
-static void add_usage(struct wire_exit *e, const struct rusage *usage)
-{
+static void add_usage(struct wire_exit *e, const struct rusage *usage) {
     e->user_us += usec(&usage->ru_utime);
     e->system_us += usec(&usage->ru_stime);
     if ((uint64_t)usage->ru_maxrss > e->maxrss_kib)
         e->maxrss_kib = (uint64_t)usage->ru_maxrss;
 }
 
-static void stamp_end(struct slot *s)
-{
+static void stamp_end(struct slot *s) {
     s->exit.end_wall_ms = ustime_wall_ms();
     s->exit.wall_us = (uint64_t)(ustime_mono() - s->start_us);
 }
 
-void ending_reaped(int32_t pid, int status, const struct rusage *usage)
-{
+void ending_reaped(int32_t pid, int status, const struct rusage *usage) {
     int number = slot_of_main(pid);
     if (number >= 0) {
         struct slot *s = &slot_table[number];
@@ -92,8 +86,7 @@ void ending_reaped(int32_t pid, int status, const struct rusage *usage)
         add_usage(&slot_table[number].exit, usage);
 }
 
-static void finish(uint32_t number)
-{
+static void finish(uint32_t number) {
     struct slot *s = &slot_table[number];
     if (s->wait_leftover)
         stamp_end(s);
@@ -106,8 +99,7 @@ static void finish(uint32_t number)
 }
 
 /* Returns true when the try has ended. */
-static bool settle(uint32_t number)
-{
+static bool settle(uint32_t number) {
     struct slot *s = &slot_table[number];
     if (s->strays == 0) {
         finish(number);
@@ -125,8 +117,7 @@ static bool settle(uint32_t number)
     return false;
 }
 
-void ending_settle(void)
-{
+void ending_settle(void) {
     if (closing_count == 0)
         return;
     stray_look();
@@ -137,8 +128,7 @@ void ending_settle(void)
     closing_count = kept;
 }
 
-void ending_timers(int64_t now_us)
-{
+void ending_timers(int64_t now_us) {
     if (now_us < slot_next_deadline())
         return;
     for (uint32_t i = 0; i < slot_high; i++) {
@@ -165,11 +155,11 @@ enum { OWNER_UNKNOWN = -2, OWNER_NONE = -1 };
 static int16_t owner[PROCTREE_MAX]; /* by index in the scanned table */
 
 /* The slot of a process: that of the direct child of ours which it descends from. */
-static int16_t find_owner(const struct proc_stat *table, int index, int32_t self)
-{
+static int16_t find_owner(const struct proc_stat *table, int index, int32_t self) {
     int top = index;
     int16_t found = OWNER_NONE;
-    for (int steps = 0; steps < PROCTREE_MAX; steps++) { /* bounded: parents may change while we read */
+    for (int steps = 0; steps < PROCTREE_MAX;
+         steps++) { /* bounded: parents may change while we read */
         if (owner[top] != OWNER_UNKNOWN) {
             found = owner[top];
             break;
@@ -184,7 +174,8 @@ static int16_t find_owner(const struct proc_stat *table, int index, int32_t self
             break;
         top = parent;
     }
-    for (int i = index, steps = 0; i >= 0 && owner[i] == OWNER_UNKNOWN && steps < PROCTREE_MAX; steps++) {
+    for (int i = index, steps = 0; i >= 0 && owner[i] == OWNER_UNKNOWN && steps < PROCTREE_MAX;
+         steps++) {
         owner[i] = found;
         i = i == top ? -1 : proctree_index(table[i].ppid);
     }
@@ -192,8 +183,7 @@ static int16_t find_owner(const struct proc_stat *table, int index, int32_t self
 }
 
 /* Returns false when the process is not ours to end. */
-static bool signal_one(const struct proc_stat *p, uint32_t number)
-{
+static bool signal_one(const struct proc_stat *p, uint32_t number) {
     struct slot *s = &slot_table[number];
     int error;
     if (s->phase == SLOT_KILL) {
@@ -210,8 +200,7 @@ static bool signal_one(const struct proc_stat *p, uint32_t number)
     return error != EPERM;
 }
 
-void ending_sweep(void)
-{
+void ending_sweep(void) {
     if (!sweep_due)
         return;
     sweep_due = false;

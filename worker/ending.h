@@ -3,13 +3,15 @@
  *
  *   main process reaped, no stray                       -> ENDED
  *   main process reaped, strays, WIRE_START_WAIT_LEFTOVER -> ENDED when the last stray is reaped
- *   main process reaped, strays                         -> they get SIGTERM, then SIGKILL; then ENDED
- *   ending_request, timeout                             -> SIGTERM to all, grace, SIGKILL until none is left
+ *   main process reaped, strays                         -> they get SIGTERM, then SIGKILL; then
+ * ENDED ending_request, timeout                             -> SIGTERM to all, grace, SIGKILL until
+ * none is left
  *
- * Signals are sent by ending_sweep, once a turn of the loop for all slots that are due, because it reads
- * the whole of /proc: descendants are those whose chain of parents leads to the try's main process or
- * to one of its strays (stray.h). SIGKILL goes to whole process groups (proctree_signal) and is repeated
- * with a back-off, so that neither a fork bomb nor a process that forks while we look gets away.
+ * Signals are sent by ending_sweep, once a turn of the loop for all slots that are due, because it
+ * reads the whole of /proc: descendants are those whose chain of parents leads to the try's main
+ * process or to one of its strays (stray.h). SIGKILL goes to whole process groups (proctree_signal)
+ * and is repeated with a back-off, so that neither a fork bomb nor a process that forks while we
+ * look gets away.
  */
 #ifndef DISTCOMP_ENDING_H
 #define DISTCOMP_ENDING_H
@@ -18,13 +20,14 @@
 #include <stdint.h>
 #include <sys/resource.h>
 
-#define ENDING_LEFTOVER_GRACE_MS 250 /* SIGTERM to SIGKILL for what a finished main process left behind */
+#define ENDING_LEFTOVER_GRACE_MS                                                                   \
+    250 /* SIGTERM to SIGKILL for what a finished main process left behind */
 
 /* Called when a slot has ENDED: its EXIT can be sent. */
 extern void (*ending_done)(uint32_t slot);
 
-/* Ends a RUNNING try; why is kept if it is the first. Grace 0: SIGKILL at once. A second request can only
-   shorten the grace. */
+/* Ends a RUNNING try; why is kept if it is the first. Grace 0: SIGKILL at once. A second request
+   can only shorten the grace. */
 void ending_request(uint32_t slot, uint32_t why, uint32_t grace_ms);
 void ending_request_all(uint32_t why, uint32_t grace_ms);
 

@@ -15,6 +15,8 @@
 #include "common/log.h"
 #include "version.h"
 #include "worker/agent.h"
+#include "worker/detached.h"
+#include "worker/notify.h"
 #include "worker/resources.h"
 #include "worker/statedir.h"
 #include "worker/supervisor.h"
@@ -90,8 +92,8 @@ static uint32_t slots(const struct config *config) {
     return all < SUPERVISOR_SLOTS_MOST ? all : SUPERVISOR_SLOTS_MOST;
 }
 
-static int supervise(const struct config *config, char **argv) {
-    struct supervisor_options options = {
+static struct supervisor_options make_options(const struct config *config, char **argv) {
+    return (struct supervisor_options){
         .state_dir = config->state_dir,
         .capacity = slots(config),
         .output_max = config->output_max_bytes,
@@ -99,7 +101,6 @@ static int supervise(const struct config *config, char **argv) {
         .orphan_policy = config->orphan_policy == ORPHAN_KEEP ? SUPERVISOR_ORPHANS_KEEP
                                                               : SUPERVISOR_ORPHANS_STOP,
     };
-    return supervisor_run(&options);
 }
 
 static int run(struct config *config, const struct config_flags *flags, char **argv) {
@@ -111,17 +112,23 @@ static int run(struct config *config, const struct config_flags *flags, char **a
         unsetenv("DISTCOMP_AGENT_FD");
         return agent_run(fd, config, flags, false, argv);
     }
-    if (!check_redis(config))
-        return 1;
+    bool managed = notify_init(), again = getenv(AGENT_AGAIN) != NULL;
+    unsetenv(AGENT_AGAIN);
     char error[512];
+    /* With tasks to take over, a Redis that is away is no reason to leave them alone. */
     int fd = statedir_attach(config->state_dir, error, sizeof error);
+    if (fd == STATEDIR_NONE) {
+        struct supervisor_options options = make_options(config, argv);
+        if (!again && !check_redis(config))
+            return 1;
+        if (!managed)
+            return supervisor_run(&options);
+        fd = detached_start(&options, error, sizeof error);
+    }
     if (fd >= 0)
         return agent_run(fd, config, flags, true, argv);
-    if (fd != STATEDIR_NONE) {
-        fprintf(stderr, "redisWorker: %s\n", error);
-        return 1;
-    }
-    return supervise(config, argv);
+    fprintf(stderr, "redisWorker: %s\n", error);
+    return 1;
 }
 
 int main(int argc, char **argv) {

@@ -11,8 +11,7 @@
 
 static struct sockaddr_un address; /* sun_family 0: nobody listens */
 
-bool notify_init(void)
-{
+bool notify_init(void) {
     const char *path = getenv("NOTIFY_SOCKET");
     if (path && (path[0] == '/' || path[0] == '@') && path[1] &&
         strlen(path) < sizeof address.sun_path) {
@@ -23,14 +22,12 @@ bool notify_init(void)
     return address.sun_family == AF_UNIX;
 }
 
-void notify_restore(void)
-{
+void notify_restore(void) {
     if (address.sun_family == AF_UNIX)
         setenv("NOTIFY_SOCKET", address.sun_path, 1);
 }
 
-void notify_send(const char *fmt, ...)
-{
+void notify_send(const char *fmt, ...) {
     char text[512];
     struct sockaddr_un to = address;
     if (to.sun_family != AF_UNIX)

@@ -18,9 +18,9 @@ static int32_t child_pids[PROCTREE_MAX];
 static int children_fd = -1;
 static bool children_tried;
 
-/* Reads a whole small file; returns its length, -1 when it cannot be read. Always NUL-terminated. */
-static ssize_t read_file(const char *path, char *buffer, size_t size)
-{
+/* Reads a whole small file; returns its length, -1 when it cannot be read. Always NUL-terminated.
+ */
+static ssize_t read_file(const char *path, char *buffer, size_t size) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -1;
@@ -31,8 +31,7 @@ static ssize_t read_file(const char *path, char *buffer, size_t size)
 }
 
 /* Fields of /proc/PID/stat after the name, which may itself hold spaces and brackets. */
-static bool parse_stat(const char *text, struct proc_stat *stat)
-{
+static bool parse_stat(const char *text, struct proc_stat *stat) {
     const char *p = strrchr(text, ')');
     if (!p || p[1] != ' ')
         return false;
@@ -53,8 +52,7 @@ static bool parse_stat(const char *text, struct proc_stat *stat)
     return true;
 }
 
-bool proctree_stat(int32_t pid, struct proc_stat *stat)
-{
+bool proctree_stat(int32_t pid, struct proc_stat *stat) {
     char path[48], text[1024];
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
     if (read_file(path, text, sizeof text) <= 0)
@@ -63,16 +61,14 @@ bool proctree_stat(int32_t pid, struct proc_stat *stat)
     return parse_stat(text, stat);
 }
 
-static int32_t parse_pid(const char *name)
-{
+static int32_t parse_pid(const char *name) {
     int32_t pid = 0;
     for (; *name >= '0' && *name <= '9' && pid < 100000000; name++)
         pid = pid * 10 + (*name - '0');
     return *name ? 0 : pid;
 }
 
-size_t proctree_scan(const struct proc_stat **result)
-{
+size_t proctree_scan(const struct proc_stat **result) {
     /* opendir would allocate */
     static char entries[32768] __attribute__((aligned(16)));
     table_len = 0;
@@ -96,8 +92,7 @@ size_t proctree_scan(const struct proc_stat **result)
     return table_len;
 }
 
-int proctree_index(int32_t pid)
-{
+int proctree_index(int32_t pid) {
     size_t low = 0, high = table_len;
     while (low < high) {
         size_t middle = (low + high) / 2;
@@ -109,8 +104,7 @@ int proctree_index(int32_t pid)
     return low < table_len && table[low].pid == pid ? (int)low : -1;
 }
 
-static size_t children_by_scan(void)
-{
+static size_t children_by_scan(void) {
     const struct proc_stat *all;
     size_t n = proctree_scan(&all), count = 0;
     for (size_t i = 0; i < n; i++)
@@ -119,8 +113,7 @@ static size_t children_by_scan(void)
     return count;
 }
 
-size_t proctree_children(const int32_t **pids)
-{
+size_t proctree_children(const int32_t **pids) {
     *pids = child_pids;
     if (!children_tried) {
         char path[64];
@@ -154,8 +147,7 @@ size_t proctree_children(const int32_t **pids)
 }
 
 /* Looks for prefix at the start of one of the NUL-terminated strings of buffer. */
-static const char *find_entry(const char *buffer, size_t len, bool at_start, const char *prefix)
-{
+static const char *find_entry(const char *buffer, size_t len, bool at_start, const char *prefix) {
     size_t plen = strlen(prefix);
     for (size_t i = 0; i + plen <= len;) {
         if (at_start && memcmp(buffer + i, prefix, plen) == 0)
@@ -169,8 +161,7 @@ static const char *find_entry(const char *buffer, size_t len, bool at_start, con
     return NULL;
 }
 
-bool proctree_environ(int32_t pid, const char *prefix, char *entry, size_t size)
-{
+bool proctree_environ(int32_t pid, const char *prefix, char *entry, size_t size) {
     static char buffer[65536];
     char path[48];
     snprintf(path, sizeof path, "/proc/%d/environ", pid);
@@ -192,7 +183,8 @@ bool proctree_environ(int32_t pid, const char *prefix, char *entry, size_t size)
         }
         if (end || n <= 0)
             break;
-        /* Keep what may be the beginning of the string that is looked for: the last, unfinished one. */
+        /* Keep what may be the beginning of the string that is looked for: the last, unfinished
+         * one. */
         const char *nul = memrchr(buffer, 0, total);
         size_t keep_from = nul ? (size_t)(nul - buffer) + 1 : 0;
         if (nul)
@@ -208,8 +200,7 @@ bool proctree_environ(int32_t pid, const char *prefix, char *entry, size_t size)
     return found;
 }
 
-int proctree_signal(const struct proc_stat *stat, int signal)
-{
+int proctree_signal(const struct proc_stat *stat, int signal) {
     int fd = (int)syscall(SYS_pidfd_open, stat->pid, 0);
     if (fd < 0 && errno == ESRCH)
         return ESRCH;

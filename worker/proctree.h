@@ -1,8 +1,8 @@
 /*
  * proctree.h - looking at processes through /proc, without heap.
  *
- * Every answer is of the moment it was read: whoever sends a signal uses proctree_signal, which holds the
- * process by a pidfd and checks its start time, so that a recycled pid is never hit.
+ * Every answer is of the moment it was read: whoever sends a signal uses proctree_signal, which
+ * holds the process by a pidfd and checks its start time, so that a recycled pid is never hit.
  */
 #ifndef DISTCOMP_PROCTREE_H
 #define DISTCOMP_PROCTREE_H
@@ -11,7 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PROCTREE_MAX 65536 /* processes looked at; what is beyond is found when the others have gone */
+#define PROCTREE_MAX                                                                               \
+    65536 /* processes looked at; what is beyond is found when the others have gone */
 
 struct proc_stat {
     int32_t pid, ppid, pgrp, session;
@@ -23,27 +24,27 @@ struct proc_stat {
 bool proctree_stat(int32_t pid, struct proc_stat *stat);
 
 /*
- * Reads all of /proc. Returns the number of processes; *table (ours, valid until the next call) is sorted
- * by pid. proctree_index finds a pid in it, -1 when it is not there.
+ * Reads all of /proc. Returns the number of processes; *table (ours, valid until the next call) is
+ * sorted by pid. proctree_index finds a pid in it, -1 when it is not there.
  */
 size_t proctree_scan(const struct proc_stat **table);
 int proctree_index(int32_t pid);
 
 /*
- * The direct children of this process, dead ones that were not waited for included. Complete, because
- * only this process can take one off the kernel's list and new ones are put at its end. The file is opened
- * once: not for use on both sides of a fork.
+ * The direct children of this process, dead ones that were not waited for included. Complete,
+ * because only this process can take one off the kernel's list and new ones are put at its end. The
+ * file is opened once: not for use on both sides of a fork.
  */
 size_t proctree_children(const int32_t **pids);
 
-/* Copies the environment string that begins with prefix ("NAME=") to entry; false: none, or unreadable,
-   or longer than size. */
+/* Copies the environment string that begins with prefix ("NAME=") to entry; false: none, or
+   unreadable, or longer than size. */
 bool proctree_environ(int32_t pid, const char *prefix, char *entry, size_t size);
 
 /*
- * Sends a signal to the process that `stat` describes. With SIGKILL also to its whole process group, in
- * one step that fork cannot outrun, if that group is of another session than ours. Returns 0, or the
- * errno: ESRCH when it is gone or is somebody else by now.
+ * Sends a signal to the process that `stat` describes. With SIGKILL also to its whole process
+ * group, in one step that fork cannot outrun, if that group is of another session than ours.
+ * Returns 0, or the errno: ESRCH when it is gone or is somebody else by now.
  */
 int proctree_signal(const struct proc_stat *stat, int signal);
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { REASON_LINES = 5, REASON_BYTES = 1000 };
+enum { REASON_LINES = 5, REASON_BYTES = 1000, DISK_PAGE = 4096 };
 
 int64_t result_backoff(uint64_t first_ms, uint64_t most_ms, uint32_t failures) {
     uint64_t delay = first_ms;
@@ -73,6 +73,7 @@ struct stream {
     int fd;
     uint64_t size;
     bool err;
+    bool moved;        /* an agent that died before the report was answered has put it in result_dir */
     bool cut;        /* what goes to Redis is not all of it */
     struct buf kept; /* what goes to Redis */
     struct buf tail; /* the last REASON_BYTES, of stderr */
@@ -104,14 +105,29 @@ static void read_ends(struct stream *s, uint64_t limit) {
     s->cut = true;
 }
 
-static void stream_open(struct stream *s, const struct run *run, const char *state_dir, bool err) {
-    *s = (struct stream){
-        -1, err ? run->exit.err_bytes : run->exit.out_bytes, err, false, BUF_INIT, BUF_INIT};
+static void kept_path(struct buf *out, const struct run *run, const struct result_files *files,
+                      bool err) {
+    buf_addf(out, "%s/%s.%u.%s", files->result_dir, run->id, run->try_number, err ? "err" : "out");
+}
+
+static void stream_open(struct stream *s, const struct run *run, const struct result_files *files,
+                        bool err) {
+    *s = (struct stream){.fd = -1,
+                         .size = err ? run->exit.err_bytes : run->exit.out_bytes,
+                         .err = err,
+                         .kept = BUF_INIT,
+                         .tail = BUF_INIT};
     if (run->fate == RUN_REFUSED || s->size == 0)
         return;
     struct buf path = BUF_INIT;
-    result_stream_path(&path, state_dir, run->slot, err);
+    result_stream_path(&path, files->state_dir, run->slot, err);
     s->fd = open(path.data, O_RDONLY | O_CLOEXEC);
+    if (s->fd < 0 && errno == ENOENT) {
+        buf_clear(&path);
+        kept_path(&path, run, files, err);
+        s->fd = open(path.data, O_RDONLY | O_CLOEXEC);
+        s->moved = s->fd >= 0;
+    }
     buf_free(&path);
     /* A task that wrote through a second open file may have left a shorter one. */
     struct stat st;
@@ -166,10 +182,9 @@ static bool keep_stream(const struct stream *s, const struct run *run,
                         const struct result_files *files, bool *taken) {
     struct buf from = BUF_INIT, to = BUF_INIT;
     result_stream_path(&from, files->state_dir, run->slot, s->err);
-    buf_addf(&to, "%s/%s.%u.%s", files->result_dir, run->id, run->try_number,
-             s->err ? "err" : "out");
+    kept_path(&to, run, files, s->err);
     mkdir(files->result_dir, 0700);
-    *taken = rename(from.data, to.data) == 0;
+    *taken = s->moved || rename(from.data, to.data) == 0;
     bool kept = *taken || (errno == EXDEV && s->fd >= 0 && copy_file(s->fd, to.data));
     buf_free(&from);
     buf_free(&to);
@@ -226,8 +241,8 @@ static void keep_streams(struct result *result, struct try_entry *entry, const s
         if (streams[i].size == 0 || !(streams[i].cut || run->output == OUTPUT_KEEP))
             continue;
         if (keep_stream(&streams[i], run, files, &taken)) {
-            buf_addf(path, "%s%s/%s.%u.%s", path->len ? "\n" : "", files->result_dir, run->id,
-                     run->try_number, i ? "err" : "out");
+            buf_adds(path, path->len ? "\n" : "");
+            kept_path(path, run, files, i == 1);
         } else {
             buf_addf(reason, "%sits output could not be kept in %s: %s", reason->len ? "\n" : "",
                      files->result_dir, strerror(errno));
@@ -268,9 +283,12 @@ void result_make(struct result *result, const struct run *run, const struct conf
         return;
     uint64_t limit =
         run->output == OUTPUT_REDIS ? config->output_redis_max_bytes : config->output_limit_bytes;
+    uint64_t on_disk = config->output_max_bytes / 2 / DISK_PAGE * DISK_PAGE * 2;
     for (int i = 0; i < 2; i++) {
-        stream_open(&streams[i], run, files->state_dir, i == 1);
-        stream_read(&streams[i], limit);
+        stream_open(&streams[i], run, files, i == 1);
+        /* Past output_max the supervisor has punched a hole into the file; it is no output. */
+        bool holed = streams[i].size > config->output_max_bytes && limit > on_disk;
+        stream_read(&streams[i], holed ? on_disk : limit);
     }
     entry.outcome = result->outcome;
     fill_entry(&entry, run, config, streams);

@@ -7,8 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-void slog(const char *fmt, ...)
-{
+void slog(const char *fmt, ...) {
     int saved = errno;
     char line[1024] = "redisWorker: supervisor: ";
     size_t head = strlen(line);

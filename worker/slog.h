@@ -1,8 +1,8 @@
 /*
  * slog.h - the supervisor's own lines on standard error.
  *
- * No heap, no stdio stream. A line longer than 1000 bytes is cut. A standard error that would block (a
- * stopped terminal, a full pipe) loses the line: the supervisor must not wait for its reader.
+ * No heap, no stdio stream. A line longer than 1000 bytes is cut. A standard error that would block
+ * (a stopped terminal, a full pipe) loses the line: the supervisor must not wait for its reader.
  */
 #ifndef DISTCOMP_SLOG_H
 #define DISTCOMP_SLOG_H

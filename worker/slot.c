@@ -11,8 +11,7 @@ static int32_t main_pid[SLOT_MAX];
 static int32_t session_id[SLOT_MAX];
 static int64_t next_deadline_us = INT64_MAX;
 
-struct slot *slot_begin(uint32_t number)
-{
+struct slot *slot_begin(uint32_t number) {
     struct slot *s = &slot_table[number];
     memset(s, 0, sizeof *s);
     s->state = SLOT_RUNNING;
@@ -24,10 +23,9 @@ struct slot *slot_begin(uint32_t number)
     return s;
 }
 
-void slot_set_main(uint32_t number, int32_t pid)
-{
-    /* The kernel gives a pid out again only when no session has that number, so an older try that is
-       still being ended has nobody left in the session of this name. */
+void slot_set_main(uint32_t number, int32_t pid) {
+    /* The kernel gives a pid out again only when no session has that number, so an older try that
+       is still being ended has nobody left in the session of this name. */
     int older = slot_of_session(pid);
     if (older >= 0)
         session_id[older] = 0;
@@ -37,15 +35,13 @@ void slot_set_main(uint32_t number, int32_t pid)
     slot_mains++;
 }
 
-void slot_main_reaped(uint32_t number)
-{
+void slot_main_reaped(uint32_t number) {
     main_pid[number] = 0;
     slot_table[number].main_done = true;
     slot_mains--;
 }
 
-void slot_end(uint32_t number)
-{
+void slot_end(uint32_t number) {
     struct slot *s = &slot_table[number];
     s->state = SLOT_ENDED;
     s->deadline_us = 0;
@@ -54,14 +50,12 @@ void slot_end(uint32_t number)
     slot_running--;
 }
 
-void slot_free(uint32_t number)
-{
+void slot_free(uint32_t number) {
     slot_table[number].state = SLOT_FREE;
     slot_used--;
 }
 
-static int find(const int32_t *table, int32_t value)
-{
+static int find(const int32_t *table, int32_t value) {
     if (value <= 0)
         return -1;
     for (uint32_t i = 0; i < slot_high; i++)
@@ -70,18 +64,15 @@ static int find(const int32_t *table, int32_t value)
     return -1;
 }
 
-int slot_of_main(int32_t pid)
-{
+int slot_of_main(int32_t pid) {
     return find(main_pid, pid);
 }
 
-int slot_of_session(int32_t session)
-{
+int slot_of_session(int32_t session) {
     return find(session_id, session);
 }
 
-int slot_of_cookie(const char *cookie)
-{
+int slot_of_cookie(const char *cookie) {
     for (uint32_t i = 0; i < slot_high; i++)
         if (slot_table[i].state == SLOT_RUNNING && slot_table[i].cookie[0] &&
             strcmp(slot_table[i].cookie, cookie) == 0)
@@ -89,20 +80,17 @@ int slot_of_cookie(const char *cookie)
     return -1;
 }
 
-void slot_set_deadline(uint32_t number, int64_t deadline_us)
-{
+void slot_set_deadline(uint32_t number, int64_t deadline_us) {
     slot_table[number].deadline_us = deadline_us;
     if (deadline_us && deadline_us < next_deadline_us)
         next_deadline_us = deadline_us;
 }
 
-int64_t slot_next_deadline(void)
-{
+int64_t slot_next_deadline(void) {
     return next_deadline_us;
 }
 
-void slot_refresh_deadline(void)
-{
+void slot_refresh_deadline(void) {
     next_deadline_us = INT64_MAX;
     for (uint32_t i = 0; i < slot_high; i++) {
         const struct slot *s = &slot_table[i];

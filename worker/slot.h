@@ -6,8 +6,8 @@
  *     FREE --START--> RUNNING --last process gone--> ENDED --ACK--> FREE
  *
  * and while it is RUNNING its phase says how hard it is being ended: CALM, TERM (SIGTERM was sent),
- * KILL (SIGKILL is sent until none is left). The main process may be reaped (main_done) long before the
- * slot is ENDED: what it left behind is waited for or ended first (ending.h).
+ * KILL (SIGKILL is sent until none is left). The main process may be reaped (main_done) long before
+ * the slot is ENDED: what it left behind is waited for or ended first (ending.h).
  *
  * pids of our own children cannot be given to another process before we wait for them, so the table
  * needs no pidfds.
@@ -40,12 +40,13 @@ struct slot {
     uint32_t note_len;
     uint32_t strays; /* of this try: children that became ours because their parent died */
     uint32_t grace_ms;
-    uint32_t retry_ms;    /* KILL: until SIGKILL is sent again */
-    int64_t start_us;     /* monotonic */
-    int64_t deadline_us;  /* timeout (CALM), SIGKILL (TERM), again (KILL); 0 for none */
-    uint64_t punched[2];  /* bytes of out and err already dropped from the middle, as an end offset */
+    uint32_t retry_ms;   /* KILL: until SIGKILL is sent again */
+    int64_t start_us;    /* monotonic */
+    int64_t deadline_us; /* timeout (CALM), SIGKILL (TERM), again (KILL); 0 for none */
+    uint64_t
+        punched[2]; /* bytes of out and err already dropped from the middle, as an end offset */
     uint64_t last_size[2];
-    struct wire_exit exit; /* filled as it becomes known */
+    struct wire_exit exit;        /* filled as it becomes known */
     char cookie[SLOT_COOKIE_MAX]; /* the whole environment string, or "" */
 };
 
@@ -76,7 +77,8 @@ int slot_of_cookie(const char *cookie);
 
 /* Sets a slot's deadline; 0 clears it. */
 void slot_set_deadline(uint32_t number, int64_t deadline_us);
-/* No deadline lies before this; INT64_MAX for none. May be early: slot_refresh_deadline corrects it. */
+/* No deadline lies before this; INT64_MAX for none. May be early: slot_refresh_deadline corrects
+ * it. */
 int64_t slot_next_deadline(void);
 void slot_refresh_deadline(void);
 

@@ -17,13 +17,15 @@
 #include "worker/capture.h"
 #include "worker/slog.h"
 
-#define STRINGS_MAX 262144 /* argv and env pointers of one task: more than execve takes by default */
-#define BASE_MAX    4096
-#define STACK_SIZE  (64 * 1024)
+#define STRINGS_MAX                                                                                \
+    262144 /* argv and env pointers of one task: more than execve takes by default */
+#define BASE_MAX   4096
+#define STACK_SIZE (64 * 1024)
 
 extern char **environ;
 
-/* What the child is to do. Its strings live in the frame; all is in static memory, shared with it. */
+/* What the child is to do. Its strings live in the frame; all is in static memory, shared with it.
+ */
 struct order {
     char **argv, **fallback, **envp; /* fallback NULL: none */
     const char *path;                /* PATH to look argv[0] up in; NULL: argv[0] is a path */
@@ -46,20 +48,19 @@ static int null_fd = -1;
 static int32_t own_pid;
 static char child_stack[STACK_SIZE] __attribute__((aligned(64)));
 
-static void close_on_exec_all(void)
-{
+static void close_on_exec_all(void) {
 #ifdef CLOSE_RANGE_CLOEXEC
     if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) == 0)
         return;
 #endif
     struct rlimit limit;
-    int max = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 65536 ? (int)limit.rlim_cur : 65536;
+    int max = getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < 65536 ? (int)limit.rlim_cur
+                                                                              : 65536;
     for (int fd = 3; fd < max; fd++)
         fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
-bool spawn_init(const struct statedir *sd)
-{
+bool spawn_init(const struct statedir *sd) {
     own_pid = getpid();
     close_on_exec_all();
     do { /* standard descriptors that were closed would be taken by files of ours */
@@ -93,15 +94,13 @@ bool spawn_init(const struct statedir *sd)
 
 /* ---- In the child: system calls only. ---- */
 
-static int give_up(struct order *o, const char *step)
-{
+static int give_up(struct order *o, const char *step) {
     o->error = errno;
     o->step = step;
     return 127;
 }
 
-static void set_oom_score(int adj)
-{
+static void set_oom_score(int adj) {
     char text[16];
     int n = 0, value = adj < 0 ? -adj : adj;
     char digits[8];
@@ -121,8 +120,7 @@ static void set_oom_score(int adj)
     close(fd);
 }
 
-static const char *redirect(const struct order *o)
-{
+static const char *redirect(const struct order *o) {
     const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
     int out = openat(capture_dir(), o->out_name, flags | o->out_flags, 0600);
     if (out < 0)
@@ -135,10 +133,10 @@ static const char *redirect(const struct order *o)
     return NULL;
 }
 
-/* As dash searches: each directory of PATH in turn, an empty one is the current. Returns when none ran;
-   errors other than "not here" end the search, because the shell would treat them in ways of its own. */
-static void execute_in_path(const struct order *o)
-{
+/* As dash searches: each directory of PATH in turn, an empty one is the current. Returns when none
+   ran; errors other than "not here" end the search, because the shell would treat them in ways of
+   its own. */
+static void execute_in_path(const struct order *o) {
     static char candidate[2 * PATH_MAX];
     size_t name_len = strlen(o->argv[0]);
     for (const char *p = o->path;; p++) {
@@ -158,8 +156,7 @@ static void execute_in_path(const struct order *o)
     }
 }
 
-static int child(void *argument)
-{
+static int child(void *argument) {
     struct order *o = argument;
     if (setsid() < 0)
         return give_up(o, "setsid");
@@ -191,18 +188,17 @@ static int child(void *argument)
     return give_up(o, "execute");
 }
 
-static int child_exits(void *argument)
-{
+static int child_exits(void *argument) {
     _exit(child(argument));
 }
 
 /* ---- In the supervisor. ---- */
 
-static struct spawn_result run(struct order *o)
-{
+static struct spawn_result run(struct order *o) {
     o->error = 0;
     o->step = NULL;
-    int pid = clone(child_exits, child_stack + sizeof child_stack, CLONE_VM | CLONE_VFORK | SIGCHLD, o);
+    int pid =
+        clone(child_exits, child_stack + sizeof child_stack, CLONE_VM | CLONE_VFORK | SIGCHLD, o);
     if (pid < 0)
         return (struct spawn_result){.error = errno, .step = "fork"};
     if (o->error == 0)
@@ -213,8 +209,7 @@ static struct spawn_result run(struct order *o)
 }
 
 /* Is NAME= of `entry` (its length with '=') among the strings? */
-static bool named_in(char *const *strings, size_t count, const char *entry, size_t name_len)
-{
+static bool named_in(char *const *strings, size_t count, const char *entry, size_t name_len) {
     for (size_t i = 0; i < count; i++)
         if (strings[i][0] == entry[0] && strncmp(strings[i], entry, name_len) == 0)
             return true;
@@ -222,8 +217,7 @@ static bool named_in(char *const *strings, size_t count, const char *entry, size
 }
 
 /* env at `at`: ours, then the frame's, then what is left of the base. Returns the end. */
-static size_t build_env(size_t at, char *pwd, const char *strings, uint32_t envc)
-{
+static size_t build_env(size_t at, char *pwd, const char *strings, uint32_t envc) {
     size_t begin = at;
     pointers[at++] = state_dir_entry;
     pointers[at++] = incarnation_entry;
@@ -241,24 +235,21 @@ static size_t build_env(size_t at, char *pwd, const char *strings, uint32_t envc
     return at;
 }
 
-static const char *find_path(char *const *envp)
-{
+static const char *find_path(char *const *envp) {
     for (; *envp; envp++)
         if (strncmp(*envp, "PATH=", 5) == 0)
             return *envp + 5;
     return NULL;
 }
 
-static const char *take_strings(size_t *at, const char *strings, uint32_t count)
-{
+static const char *take_strings(size_t *at, const char *strings, uint32_t count) {
     for (uint32_t i = 0; i < count; i++, strings += strlen(strings) + 1)
         pointers[(*at)++] = (char *)strings;
     pointers[(*at)++] = NULL;
     return strings;
 }
 
-struct spawn_result spawn_task(uint32_t slot, const struct wire_start_view *view)
-{
+struct spawn_result spawn_task(uint32_t slot, const struct wire_start_view *view) {
     static struct order o; /* static: the child must not find it on a stack that moves */
     static char pwd[PATH_MAX + 8] = "PWD=";
     const struct wire_start *h = &view->head;
@@ -297,8 +288,7 @@ struct spawn_result spawn_task(uint32_t slot, const struct wire_start_view *view
     return run(&o);
 }
 
-const char *spawn_cookie(const struct wire_start_view *view)
-{
+const char *spawn_cookie(const struct wire_start_view *view) {
     const char *s = view->strings;
     for (uint32_t i = 0; i < view->head.argc + view->head.fallback_argc; i++)
         s += strlen(s) + 1;
@@ -308,8 +298,7 @@ const char *spawn_cookie(const struct wire_start_view *view)
     return NULL;
 }
 
-struct spawn_result spawn_agent(char *const *argv, int socket_fd)
-{
+struct spawn_result spawn_agent(char *const *argv, int socket_fd) {
     static struct order o;
     static char socket_entry[32];
     memset(&o, 0, sizeof o);

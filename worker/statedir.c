@@ -20,15 +20,14 @@
 
 #include "worker/wire.h"
 
-#define BOOT_ID_MAX 64
+#define BOOT_ID_MAX   64
 #define ATTACH_WAIT_S 5
 #define LOCK_WAIT_MS  12000
 #define LOCK_RETRY_MS 20
 
 static int fail(char *error, size_t size, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-static int fail(char *error, size_t size, const char *fmt, ...)
-{
+static int fail(char *error, size_t size, const char *fmt, ...) {
     va_list args;
     va_start(args, fmt);
     vsnprintf(error, size, fmt, args);
@@ -37,8 +36,7 @@ static int fail(char *error, size_t size, const char *fmt, ...)
 }
 
 /* Makes path and the directories above it that are missing; refuses other people's. */
-static int make_path(const char *path, char *error, size_t size)
-{
+static int make_path(const char *path, char *error, size_t size) {
     char part[PATH_MAX];
     size_t len = strlen(path);
     if (len == 0 || len >= sizeof part)
@@ -56,14 +54,14 @@ static int make_path(const char *path, char *error, size_t size)
         if (!S_ISDIR(st.st_mode))
             return fail(error, size, "%s is not a directory; choose another --state_dir", part);
         if (st.st_uid != 0 && st.st_uid != geteuid())
-            return fail(error, size, "%s belongs to user %u, not to you; choose another --state_dir",
-                        part, st.st_uid);
+            return fail(error, size,
+                        "%s belongs to user %u, not to you; choose another --state_dir", part,
+                        st.st_uid);
     }
     return STATEDIR_OK;
 }
 
-static int open_dir(struct statedir *sd, char *error, size_t size)
-{
+static int open_dir(struct statedir *sd, char *error, size_t size) {
     struct stat st;
     sd->dir_fd = open(sd->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (sd->dir_fd < 0 || fstat(sd->dir_fd, &st) != 0)
@@ -76,8 +74,7 @@ static int open_dir(struct statedir *sd, char *error, size_t size)
     return STATEDIR_OK;
 }
 
-static int resolve(struct statedir *sd, const char *path, char *error, size_t size)
-{
+static int resolve(struct statedir *sd, const char *path, char *error, size_t size) {
     char real[PATH_MAX];
     if (!realpath(path, real))
         return fail(error, size, "cannot find state_dir %s: %s", path, strerror(errno));
@@ -91,22 +88,19 @@ static int resolve(struct statedir *sd, const char *path, char *error, size_t si
     return STATEDIR_OK;
 }
 
-static long holder(int lock_fd)
-{
+static long holder(int lock_fd) {
     char text[32] = "";
     ssize_t n = pread(lock_fd, text, sizeof text - 1, 0);
     return n > 0 ? strtol(text, NULL, 10) : 0;
 }
 
 /* The lock is held, but the pid in it is dead: an aftermath (at most 10 s) or an attach has it. */
-static bool holder_is_dead(const struct statedir *sd)
-{
+static bool holder_is_dead(const struct statedir *sd) {
     long pid = holder(sd->lock_fd);
     return pid <= 0 || (kill((pid_t)pid, 0) != 0 && errno == ESRCH);
 }
 
-static int lock(struct statedir *sd, int patience_ms, char *error, size_t size)
-{
+static int lock(struct statedir *sd, int patience_ms, char *error, size_t size) {
     sd->lock_fd = openat(sd->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (sd->lock_fd < 0)
         return fail(error, size, "cannot open %s/lock: %s", sd->path, strerror(errno));
@@ -125,14 +119,12 @@ static int lock(struct statedir *sd, int patience_ms, char *error, size_t size)
     return STATEDIR_HELD;
 }
 
-static bool write_whole(int fd, const char *text)
-{
+static bool write_whole(int fd, const char *text) {
     size_t len = strlen(text);
     return write(fd, text, len) == (ssize_t)len;
 }
 
-static void boot_id(char id[BOOT_ID_MAX])
-{
+static void boot_id(char id[BOOT_ID_MAX]) {
     int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd >= 0 ? read(fd, id, BOOT_ID_MAX - 1) : 0;
     if (fd >= 0)
@@ -142,8 +134,7 @@ static void boot_id(char id[BOOT_ID_MAX])
 }
 
 /* 0 when there is none. */
-static uint64_t read_incarnation(const struct statedir *sd, bool *same_boot)
-{
+static uint64_t read_incarnation(const struct statedir *sd, bool *same_boot) {
     char text[128] = "", now[BOOT_ID_MAX];
     *same_boot = false;
     int fd = openat(sd->dir_fd, "incarnation", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -161,8 +152,7 @@ static uint64_t read_incarnation(const struct statedir *sd, bool *same_boot)
     return value;
 }
 
-static int draw(struct statedir *sd, char *error, size_t size)
-{
+static int draw(struct statedir *sd, char *error, size_t size) {
     do {
         if (getrandom(&sd->incarnation, sizeof sd->incarnation, 0) != sizeof sd->incarnation)
             return fail(error, size, "no random numbers: %s", strerror(errno));
@@ -170,8 +160,7 @@ static int draw(struct statedir *sd, char *error, size_t size)
     return STATEDIR_OK;
 }
 
-int statedir_open(struct statedir *sd, const char *path, char *error, size_t size)
-{
+int statedir_open(struct statedir *sd, const char *path, char *error, size_t size) {
     *sd = (struct statedir){.dir_fd = -1, .lock_fd = -1, .out_fd = -1};
     int rc = make_path(path, error, size);
     if (rc == STATEDIR_OK)
@@ -202,8 +191,7 @@ int statedir_open(struct statedir *sd, const char *path, char *error, size_t siz
     return rc;
 }
 
-int statedir_commit(struct statedir *sd, char *error, size_t size)
-{
+int statedir_commit(struct statedir *sd, char *error, size_t size) {
     char text[128], id[BOOT_ID_MAX];
     boot_id(id);
     snprintf(text, sizeof text, "%016" PRIx64 " %s\n", sd->incarnation, id);
@@ -217,8 +205,7 @@ int statedir_commit(struct statedir *sd, char *error, size_t size)
     return STATEDIR_OK;
 }
 
-int statedir_peek(struct statedir *sd, const char *path, char *error, size_t size)
-{
+int statedir_peek(struct statedir *sd, const char *path, char *error, size_t size) {
     *sd = (struct statedir){.dir_fd = -1, .lock_fd = -1, .out_fd = -1};
     int rc = resolve(sd, path, error, size);
     if (rc == STATEDIR_OK)
@@ -232,8 +219,7 @@ int statedir_peek(struct statedir *sd, const char *path, char *error, size_t siz
     return rc;
 }
 
-void statedir_close(struct statedir *sd)
-{
+void statedir_close(struct statedir *sd) {
     int *fds[] = {&sd->out_fd, &sd->lock_fd, &sd->dir_fd};
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++) {
         if (*fds[i] >= 0)
@@ -242,16 +228,14 @@ void statedir_close(struct statedir *sd)
     }
 }
 
-static void socket_address(const struct statedir *sd, struct sockaddr_un *address)
-{
+static void socket_address(const struct statedir *sd, struct sockaddr_un *address) {
     memset(address, 0, sizeof *address);
     address->sun_family = AF_UNIX;
     /* resolve() made sure that it fits */
     snprintf(address->sun_path, sizeof address->sun_path, "%.90s/supervisor.sock", sd->path);
 }
 
-int statedir_listen(const struct statedir *sd, char *error, size_t size)
-{
+int statedir_listen(const struct statedir *sd, char *error, size_t size) {
     struct sockaddr_un address;
     socket_address(sd, &address);
     unlink(address.sun_path); /* a dead supervisor's: we hold the lock */
@@ -266,8 +250,7 @@ int statedir_listen(const struct statedir *sd, char *error, size_t size)
     return fd;
 }
 
-static bool read_whole(int fd, void *bytes, size_t len)
-{
+static bool read_whole(int fd, void *bytes, size_t len) {
     for (size_t at = 0; at < len;) {
         ssize_t n = recv(fd, (char *)bytes + at, len - at, 0);
         if (n < 0 && errno == EINTR)
@@ -280,8 +263,7 @@ static bool read_whole(int fd, void *bytes, size_t len)
 }
 
 /* Asks with a HELLO of pid 0 (wire.h) whether an agent is wanted. */
-static int ask(int fd, const struct statedir *sd, char *error, size_t size)
-{
+static int ask(int fd, const struct statedir *sd, char *error, size_t size) {
     struct {
         struct wire_frame frame;
         struct wire_hello hello;
@@ -290,7 +272,8 @@ static int ask(int fd, const struct statedir *sd, char *error, size_t size)
         struct wire_frame frame;
         struct wire_welcome welcome;
     } answer;
-    /* The supervisor refuses without waiting for the question, so a failed send may have an answer. */
+    /* The supervisor refuses without waiting for the question, so a failed send may have an answer.
+     */
     ssize_t sent = send(fd, &question, sizeof question, MSG_NOSIGNAL);
     (void)sent;
     if (!read_whole(fd, &answer, sizeof answer))
@@ -307,8 +290,7 @@ static int ask(int fd, const struct statedir *sd, char *error, size_t size)
     return STATEDIR_HELD;
 }
 
-static int connect_and_ask(const struct statedir *sd, char *error, size_t size)
-{
+static int connect_and_ask(const struct statedir *sd, char *error, size_t size) {
     struct sockaddr_un address;
     socket_address(sd, &address);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -322,7 +304,8 @@ static int connect_and_ask(const struct statedir *sd, char *error, size_t size)
     if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0)
         rc = fail(error, size, "the supervisor (pid %ld) of state_dir %s cannot be reached: %s",
                   holder(sd->lock_fd), sd->path, strerror(errno));
-    else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len) != 0 || peer.uid != geteuid())
+    else if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &peer_len) != 0 ||
+             peer.uid != geteuid())
         rc = fail(error, size, "%s belongs to another user", address.sun_path);
     else
         rc = ask(fd, sd, error, size);
@@ -334,8 +317,7 @@ static int connect_and_ask(const struct statedir *sd, char *error, size_t size)
     return fd;
 }
 
-int statedir_attach(const char *state_dir, char *error, size_t size)
-{
+int statedir_attach(const char *state_dir, char *error, size_t size) {
     struct statedir sd = {.dir_fd = -1, .lock_fd = -1, .out_fd = -1};
     if (access(state_dir, F_OK) != 0 && errno == ENOENT)
         return STATEDIR_NONE;

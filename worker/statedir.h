@@ -2,12 +2,12 @@
  * statedir.h - the directory that makes one worker of several processes and several lives.
  *
  *   STATE_DIR/lock             flock by the living supervisor; holds its pid
- *   STATE_DIR/incarnation      "HEX16 BOOT_ID\n": the number drawn by the last supervisor, and of which boot
- *   STATE_DIR/supervisor.sock  where an agent can attach (wire.h)
- *   STATE_DIR/out/             output files of running tries (capture.h)
+ *   STATE_DIR/incarnation      "HEX16 BOOT_ID\n": the number drawn by the last supervisor, and of
+ * which boot STATE_DIR/supervisor.sock  where an agent can attach (wire.h) STATE_DIR/out/ output
+ * files of running tries (capture.h)
  *
- * It is private: made 0700, and refused when it, or a directory above it, belongs to another user than
- * us and root. Errors are written to `error`, a text of error_size bytes without newline.
+ * It is private: made 0700, and refused when it, or a directory above it, belongs to another user
+ * than us and root. Errors are written to `error`, a text of error_size bytes without newline.
  */
 #ifndef DISTCOMP_STATEDIR_H
 #define DISTCOMP_STATEDIR_H
@@ -22,20 +22,21 @@ struct statedir {
     char path[STATEDIR_PATH_MAX]; /* absolute, links resolved */
     int dir_fd, lock_fd, out_fd;  /* out_fd: STATE_DIR/out */
     uint64_t incarnation;
-    uint64_t previous;  /* incarnation before ours, 0 for none */
-    bool same_boot;     /* previous lived in this boot: processes of it may be left */
+    uint64_t previous; /* incarnation before ours, 0 for none */
+    bool same_boot;    /* previous lived in this boot: processes of it may be left */
 };
 
 enum { STATEDIR_OK = 0, STATEDIR_ERROR = -1, STATEDIR_NONE = -2, STATEDIR_HELD = -3 };
 
 /*
- * Makes, checks and locks the directory and reads `previous`; draws a new incarnation but does not write
- * it (statedir_commit does, once what the previous one left has been ended). STATEDIR_HELD: another
- * supervisor lives; error names its pid. STATEDIR_ERROR: anything else.
+ * Makes, checks and locks the directory and reads `previous`; draws a new incarnation but does not
+ * write it (statedir_commit does, once what the previous one left has been ended). STATEDIR_HELD:
+ * another supervisor lives; error names its pid. STATEDIR_ERROR: anything else.
  */
 int statedir_open(struct statedir *sd, const char *path, char *error, size_t error_size);
 int statedir_commit(struct statedir *sd, char *error, size_t error_size);
-/* Only locks an existing directory and reads `incarnation` as found there (0 for none); for aftermath. */
+/* Only locks an existing directory and reads `incarnation` as found there (0 for none); for
+ * aftermath. */
 int statedir_peek(struct statedir *sd, const char *path, char *error, size_t error_size);
 void statedir_close(struct statedir *sd);
 
@@ -43,11 +44,11 @@ void statedir_close(struct statedir *sd);
 int statedir_listen(const struct statedir *sd, char *error, size_t error_size);
 
 /*
- * For a redisWorker that starts: is there a living supervisor on this directory that wants an agent?
- *   >= 0            a connected socket (blocking, close-on-exec): be its agent, beginning with HELLO
- *   STATEDIR_NONE   no supervisor lives here: start one
- *   STATEDIR_HELD   it has an agent; error names both pids
- *   STATEDIR_ERROR  error says what is wrong
+ * For a redisWorker that starts: is there a living supervisor on this directory that wants an
+ * agent?
+ *   >= 0            a connected socket (blocking, close-on-exec): be its agent, beginning with
+ * HELLO STATEDIR_NONE   no supervisor lives here: start one STATEDIR_HELD   it has an agent; error
+ * names both pids STATEDIR_ERROR  error says what is wrong
  */
 int statedir_attach(const char *state_dir, char *error, size_t error_size);
 

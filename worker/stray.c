@@ -7,9 +7,10 @@
 #include "worker/slog.h"
 #include "worker/slot.h"
 
-#define STRAY_MAX   PROCTREE_MAX
-#define MARK_MAX    8192
-#define STRAY_LOOKS 3 /* an environment read while its process executes another program is empty */
+#define STRAY_MAX PROCTREE_MAX
+#define MARK_MAX  8192
+/* An environment read while its process executes another program is empty: look again. */
+#define STRAY_LOOKS 3
 
 enum { OWNER_NONE = -1, OWNER_AGENT = -2 };
 
@@ -32,30 +33,26 @@ static struct mark marks[MARK_MAX];
 static uint32_t mark_count;
 static int32_t agent_pid, agent_session;
 
-void stray_set_agent(int32_t pid, int32_t session)
-{
+void stray_set_agent(int32_t pid, int32_t session) {
     agent_pid = pid;
     agent_session = session;
 }
 
-static int find_stray(int32_t pid)
-{
+static int find_stray(int32_t pid) {
     for (uint32_t i = 0; i < stray_count; i++)
         if (strays[i].pid == pid)
             return (int)i;
     return -1;
 }
 
-static int find_mark(const struct proc_stat *stat)
-{
+static int find_mark(const struct proc_stat *stat) {
     for (uint32_t i = 0; i < mark_count; i++)
         if (marks[i].pid == stat->pid && marks[i].start_ticks == stat->start_ticks)
             return (int)i;
     return -1;
 }
 
-static int owner_of(const struct proc_stat *stat)
-{
+static int owner_of(const struct proc_stat *stat) {
     int slot = slot_of_session(stat->session);
     if (slot >= 0)
         return slot;
@@ -73,8 +70,7 @@ static int owner_of(const struct proc_stat *stat)
     return OWNER_NONE;
 }
 
-static void own(struct stray *s, const struct proc_stat *stat)
-{
+static void own(struct stray *s, const struct proc_stat *stat) {
     s->dead = stat->state == 'Z' || stat->state == 'X';
     s->looks++;
     s->slot = (int16_t)owner_of(stat);
@@ -84,8 +80,7 @@ static void own(struct stray *s, const struct proc_stat *stat)
     }
 }
 
-static void look_again(void)
-{
+static void look_again(void) {
     for (uint32_t i = 0; i < stray_count; i++) {
         struct proc_stat stat;
         if (strays[i].slot == OWNER_NONE && strays[i].looks < STRAY_LOOKS &&
@@ -94,8 +89,7 @@ static void look_again(void)
     }
 }
 
-void stray_look(void)
-{
+void stray_look(void) {
     const int32_t *pids;
     size_t count = proctree_children(&pids);
     look_again();
@@ -116,8 +110,7 @@ void stray_look(void)
     }
 }
 
-int stray_reaped(int32_t pid)
-{
+int stray_reaped(int32_t pid) {
     int i = find_stray(pid);
     if (i < 0)
         return -1;
@@ -129,29 +122,25 @@ int stray_reaped(int32_t pid)
     return slot;
 }
 
-int stray_slot(int32_t pid)
-{
+int stray_slot(int32_t pid) {
     int i = find_stray(pid);
     return i >= 0 && strays[i].slot >= 0 ? strays[i].slot : -1;
 }
 
-uint32_t stray_alive(uint32_t slot)
-{
+uint32_t stray_alive(uint32_t slot) {
     uint32_t alive = 0;
     for (uint32_t i = 0; i < stray_count; i++)
         alive += strays[i].slot == (int)slot && !strays[i].dead;
     return alive;
 }
 
-void stray_mark(const struct proc_stat *stat, uint32_t slot)
-{
+void stray_mark(const struct proc_stat *stat, uint32_t slot) {
     if (mark_count == MARK_MAX || find_mark(stat) >= 0)
         return; /* full: session and cookie remain */
     marks[mark_count++] = (struct mark){stat->start_ticks, stat->pid, (int32_t)slot};
 }
 
-void stray_disown(int32_t pid)
-{
+void stray_disown(int32_t pid) {
     int i = find_stray(pid);
     if (i < 0 || strays[i].slot < 0)
         return;
@@ -160,8 +149,7 @@ void stray_disown(int32_t pid)
     strays[i].looks = STRAY_LOOKS;
 }
 
-void stray_forget(uint32_t slot)
-{
+void stray_forget(uint32_t slot) {
     for (uint32_t i = 0; i < mark_count;) {
         if (marks[i].slot == (int32_t)slot)
             marks[i] = marks[--mark_count];
@@ -170,16 +158,14 @@ void stray_forget(uint32_t slot)
     }
 }
 
-uint32_t stray_unowned(void)
-{
+uint32_t stray_unowned(void) {
     uint32_t count = 0;
     for (uint32_t i = 0; i < stray_count; i++)
         count += strays[i].slot == OWNER_NONE;
     return count;
 }
 
-void stray_kill_unowned(void)
-{
+void stray_kill_unowned(void) {
     stray_look();
     for (uint32_t i = 0; i < stray_count; i++)
         if (strays[i].slot == OWNER_NONE)

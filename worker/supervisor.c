@@ -37,14 +37,14 @@ static const struct supervisor_options *options;
 static struct statedir dir;
 static int epoll_fd = -1, signal_fd = -1, listen_fd = -1;
 static int64_t stopping_us; /* 0: not stopping */
-static int64_t deaf_us;     /* when a SIGTERM that waits for HELLO is taken as ours; 0: none waits */
+static int64_t deaf_us; /* when a SIGTERM that waits for HELLO is taken as ours; 0: none waits */
 static int64_t orphaned_lease_us; /* the lease whose end was acted on */
 
 /* ---- Boot. ---- */
 
-static bool block_signals(void)
-{
-    /* All but those that report a fault of our own, or that a person at the terminal means for us. */
+static bool block_signals(void) {
+    /* All but those that report a fault of our own, or that a person at the terminal means for us.
+     */
     static const int open[] = {SIGSEGV, SIGBUS, SIGFPE,  SIGILL,  SIGABRT,
                                SIGTRAP, SIGSYS, SIGQUIT, SIGTSTP, SIGPROF};
     static const int read[] = {SIGCHLD, SIGTERM, SIGINT, SIGHUP, SIGUSR1};
@@ -61,15 +61,13 @@ static bool block_signals(void)
     return signal_fd >= 0;
 }
 
-static bool watch(int fd, enum event id)
-{
+static bool watch(int fd, enum event id) {
     struct epoll_event e = {.events = EPOLLIN, .data.u32 = id};
     return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &e) == 0;
 }
 
 /* Returns 0, or the exit code. */
-static int boot(void)
-{
+static int boot(void) {
     char error[512];
     if (options->capacity < 1 || options->capacity > SLOT_MAX) {
         slog("capacity must be 1 to %d, not %u", SLOT_MAX, options->capacity);
@@ -98,21 +96,19 @@ static int boot(void)
     return 0;
 }
 
-static void init(void)
-{
+static void init(void) {
     uint64_t output_max = options->output_max ? options->output_max : SUPERVISOR_OUTPUT_MAX;
     struct agentlink_identity identity = {dir.incarnation, dir.previous, output_max};
     slot_capacity = options->capacity;
     capture_init(dir.out_fd, output_max);
     ending_done = agentlink_exit;
     agentlink_init(&identity);
-    agentcare_init(options->agent_argv, epoll_fd, EVENT_AGENT);
+    agentcare_init(options->agent_argv, options->leave_when_idle, epoll_fd, EVENT_AGENT);
 }
 
 /* ---- Events. ---- */
 
-static void reap(void)
-{
+static void reap(void) {
     int status;
     pid_t pid;
     struct rusage usage;
@@ -122,8 +118,7 @@ static void reap(void)
     ending_settle();
 }
 
-static void stop(uint32_t why)
-{
+static void stop(uint32_t why) {
     if (stopping_us)
         return;
     stopping_us = ustime_mono();
@@ -131,16 +126,14 @@ static void stop(uint32_t why)
     ending_request_all(why, STOP_GRACE_MS);
 }
 
-static void told_to_stop(const char *whose)
-{
+static void told_to_stop(const char *whose) {
     slog("%s: ending %u tasks and leaving", whose, slot_running);
     agentlink_forget_signals();
     deaf_us = 0;
     stop(WIRE_WHY_RETURN);
 }
 
-static void on_signal(int number)
-{
+static void on_signal(int number) {
     bool term = number == SIGTERM || number == SIGINT;
     if (term && stopping_us)
         ending_request_all(WIRE_WHY_RETURN, 0);
@@ -152,8 +145,7 @@ static void on_signal(int number)
         deaf_us = ustime_mono() + DEAF_US;
 }
 
-static void read_signals(void)
-{
+static void read_signals(void) {
     struct signalfd_siginfo info[8];
     bool child = false;
     ssize_t n = read(signal_fd, info, sizeof info);
@@ -169,8 +161,7 @@ static void read_signals(void)
 
 /* ---- Time. ---- */
 
-static int64_t orphan_margin_us(void)
-{
+static int64_t orphan_margin_us(void) {
     int64_t quarter = agentlink_lease_length_us() / 4, most = 5 * (int64_t)US_PER_S;
     if (options->orphan_margin_ms)
         return (int64_t)options->orphan_margin_ms * US_PER_MS;
@@ -178,8 +169,7 @@ static int64_t orphan_margin_us(void)
 }
 
 /* When tasks without an agent are ended; INT64_MAX: not now. */
-static int64_t orphan_deadline(void)
-{
+static int64_t orphan_deadline(void) {
     int64_t lease_us = agentlink_lease_us();
     if (!lease_us || lease_us == orphaned_lease_us || agentlink_hello() || slot_running == 0 ||
         options->orphan_policy == SUPERVISOR_ORPHANS_KEEP)
@@ -187,8 +177,7 @@ static int64_t orphan_deadline(void)
     return lease_us - orphan_margin_us();
 }
 
-static void run_timers(int64_t now_us)
-{
+static void run_timers(int64_t now_us) {
     ending_timers(now_us);
     capture_timer(now_us);
     agentcare_timers(now_us);
@@ -203,13 +192,15 @@ static void run_timers(int64_t now_us)
         told_to_stop("a signal, and an agent that says nothing");
 }
 
-static int sleep_ms(void)
-{
+static int sleep_ms(void) {
     if (agentlink_busy())
         return 0;
     int64_t now_us = ustime_mono();
-    const int64_t deadlines[] = {slot_next_deadline(), capture_deadline(), agentcare_deadline(),
-                                 orphan_deadline(), agentlink_deadline(),
+    const int64_t deadlines[] = {slot_next_deadline(),
+                                 capture_deadline(),
+                                 agentcare_deadline(),
+                                 orphan_deadline(),
+                                 agentlink_deadline(),
                                  deaf_us ? deaf_us : INT64_MAX,
                                  stopping_us ? now_us + 50 * US_PER_MS : INT64_MAX};
     int64_t first = INT64_MAX;
@@ -223,8 +214,7 @@ static int sleep_ms(void)
 }
 
 /* While stopping: true when nothing is left, or nothing more can be done. */
-static bool stopped(int64_t now_us)
-{
+static bool stopped(int64_t now_us) {
     if (now_us - stopping_us > STOP_WAIT_US) {
         slog("%u tasks do not die of SIGKILL: leaving them", slot_running);
         return true;
@@ -240,8 +230,7 @@ static bool stopped(int64_t now_us)
 
 /* ---- The loop. ---- */
 
-static void turn(void)
-{
+static void turn(void) {
     struct epoll_event events[8];
     int n = epoll_wait(epoll_fd, events, 8, sleep_ms());
     bool agent = agentlink_busy();
@@ -260,8 +249,7 @@ static void turn(void)
     agentcare_pump();
 }
 
-int supervisor_run(const struct supervisor_options *given)
-{
+int supervisor_run(const struct supervisor_options *given) {
     options = given;
     int code = boot();
     if (code) {

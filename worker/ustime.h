@@ -12,15 +12,13 @@
 #define US_PER_MS 1000
 #define US_PER_S  1000000
 
-static inline int64_t ustime_mono(void)
-{
+static inline int64_t ustime_mono(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * US_PER_S + t.tv_nsec / 1000;
 }
 
-static inline uint64_t ustime_wall_ms(void)
-{
+static inline uint64_t ustime_wall_ms(void) {
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;

@@ -3,31 +3,32 @@
  *
  * DESIGN
  * The supervisor starts the agent with one end of a socket pair at the descriptor named by the
- * environment variable DISTCOMP_AGENT_FD. It also listens on STATE_DIR/supervisor.sock: when it has no
- * agent (after WIRE_BYE_KEEP), a redisWorker started on the same state_dir connects there and is the
- * agent; while it has one, a second connection gets WIRE_WELCOME with capacity 0 and agent_pid, and is closed.
- * Both ends run on one machine and are built together, but
- * an agent may be newer than its supervisor (an upgrade restarts the agent alone), so HELLO carries
+ * environment variable DISTCOMP_AGENT_FD. It also listens on STATE_DIR/supervisor.sock: when it has
+ * no agent (after WIRE_BYE_KEEP), a redisWorker started on the same state_dir connects there and is
+ * the agent; while it has one, a second connection gets WIRE_WELCOME with capacity 0 and agent_pid,
+ * and is closed. (A HELLO with agent_pid 0 only asks whether an agent is wanted: WELCOME alone is
+ * the answer; see statedir_attach.) Both ends run on one machine and are built together, but an
+ * agent may be newer than its supervisor (an upgrade restarts the agent alone), so HELLO carries
  * WIRE_VERSION, and a supervisor that does not know it answers with its own version and goes on; an
  * agent that does not know the supervisor's leaves with exit code 100.
  *
  * A frame is struct wire_frame followed by `length` bytes. Integers are in host order; structs are
- * copied whole (fixed-width members, no padding: static-asserted). The supervisor trusts the agent's
- * intent but not its bytes: it checks every length, slot and count and drops the connection (which
- * restarts the agent) on a malformed frame.
+ * copied whole (fixed-width members, no padding: static-asserted). The supervisor trusts the
+ * agent's intent but not its bytes: it checks every length, slot and count and drops the connection
+ * (which restarts the agent) on a malformed frame.
  *
- * Slots: the supervisor has a table of `capacity` slots. The agent picks a free one for each START and
- * may use it again after its own ACK. Each slot has two output files, STATE_DIR/out/SLOT.out and
- * SLOT.err, which belong to the try until ACK.
+ * Slots: the supervisor has a table of `capacity` slots. The agent picks a free one for each START
+ * and may use it again after its own ACK. Each slot has two output files, STATE_DIR/out/SLOT.out
+ * and SLOT.err, which belong to the try until ACK.
  *
- * The supervisor never interprets `note`: it is the agent's memory of the try (id, token, deadlines),
- * given back in TASK when a new agent asks what runs.
+ * The supervisor never interprets `note`: it is the agent's memory of the try (id, token,
+ * deadlines), given back in TASK when a new agent asks what runs.
  *
  *   agent                                 supervisor
  *     HELLO ------------------------------->
  *     <------------------------------------ WELCOME, TASK (one a used slot), READY
  *     START ------------------------------->
- *     <------------------------------------ STARTED
+ *     <------------------------------------ STARTED      (may be up to 5 ms late, to go with EXIT)
  *     <------------------------------------ EXIT         (repeated after a new HELLO until ACK)
  *     ACK --------------------------------->             (slot free)
  */
@@ -43,18 +44,18 @@
 enum wire_type {
     /* agent to supervisor */
     WIRE_HELLO = 1, /* struct wire_hello */
-    WIRE_START,     /* struct wire_start, then note, cwd, argv strings, env strings (NUL-terminated) */
-    WIRE_KILL,      /* struct wire_kill */
-    WIRE_ACK,       /* struct wire_ack */
-    WIRE_LEASE,     /* struct wire_lease: Redis renewed the lease until then */
-    WIRE_BYE,       /* struct wire_bye: the agent is about to exit on purpose */
+    WIRE_START, /* struct wire_start, then note, cwd, argv strings, env strings (NUL-terminated) */
+    WIRE_KILL,  /* struct wire_kill */
+    WIRE_ACK,   /* struct wire_ack */
+    WIRE_LEASE, /* struct wire_lease: Redis renewed the lease until then */
+    WIRE_BYE,   /* struct wire_bye: the agent is about to exit on purpose */
     /* supervisor to agent */
     WIRE_WELCOME = 64, /* struct wire_welcome */
     WIRE_TASK,         /* struct wire_task, then note */
     WIRE_READY,        /* no payload: the last TASK was sent */
     WIRE_STARTED,      /* struct wire_started */
     WIRE_EXIT,         /* struct wire_exit */
-    WIRE_SIGNAL        /* struct wire_signal: SIGTERM, SIGINT, SIGHUP or SIGUSR1 reached the supervisor */
+    WIRE_SIGNAL /* struct wire_signal: SIGTERM, SIGINT, SIGHUP or SIGUSR1 reached the supervisor */
 };
 
 struct wire_frame {
@@ -64,7 +65,7 @@ struct wire_frame {
 
 struct wire_hello {
     uint32_t version;
-    uint32_t agent_pid;
+    uint32_t agent_pid; /* 0: only asks, is no agent yet */
 };
 
 struct wire_welcome {
@@ -72,7 +73,8 @@ struct wire_welcome {
     uint32_t supervisor_pid;
     uint32_t capacity; /* slots */
     uint32_t used;     /* TASK frames that follow */
-    uint32_t agent_pid; /* the agent it already has, when capacity is 0: this connection is refused */
+    uint32_t
+        agent_pid; /* the agent it already has, when capacity is 0: this connection is refused */
     uint32_t padding;
     uint64_t incarnation; /* random, drawn when the supervisor started */
     uint64_t previous;    /* the incarnation that held this state_dir before, 0 for none */
@@ -80,32 +82,37 @@ struct wire_welcome {
 };
 
 /* Bits of wire_start.flags. */
-#define WIRE_START_DIRECT        1u /* argv[0] is looked up in PATH; when that fails, fallback_argc applies */
+#define WIRE_START_DIRECT                                                                          \
+    1u /* argv[0] is looked up in PATH; when that fails, fallback_argc applies */
 #define WIRE_START_WAIT_LEFTOVER 2u /* the try ends when its last process ends, not its first */
 
 struct wire_start {
     uint32_t slot;
     uint32_t flags;
-    uint64_t timeout_ms; /* 0: none. The supervisor ends the try with WIRE_WHY_TIMEOUT */
-    uint32_t grace_ms;   /* from SIGTERM to SIGKILL, for the timeout */
+    uint64_t timeout_ms;   /* 0: none. The supervisor ends the try with WIRE_WHY_TIMEOUT */
+    uint32_t grace_ms;     /* from SIGTERM to SIGKILL, for the timeout */
     int32_t oom_score_adj; /* 0 leaves it alone */
     uint32_t note_len;
-    uint32_t cwd_len;    /* 0: the supervisor's own directory */
-    uint32_t argc;       /* strings of the program's arguments, at least 1 */
-    uint32_t fallback_argc; /* with DIRECT: that many further strings, run instead (/bin/sh -c LINE) when
-                               the program cannot be executed; so the shell's own message and code appear */
-    uint32_t envc;       /* strings NAME=VALUE that are put over the supervisor's environment */
+    uint32_t cwd_len;       /* absolute, without NUL; 0: the supervisor's own directory */
+    uint32_t argc;          /* strings of the program's arguments, at least 1 */
+    uint32_t fallback_argc; /* with DIRECT: that many further strings, run instead (/bin/sh -c LINE)
+                               when the program cannot be executed; so the shell's own message and
+                               code appear */
+    uint32_t envc; /* strings NAME=VALUE that are put over the supervisor's environment; no NAME
+                         twice. One is DISTCOMP_COOKIE=... (under 96 bytes in all), unique to the
+                      try: daemons of it are known by it. PWD, DISTCOMP_STATE_DIR and
+                         DISTCOMP_INCARNATION are set by the supervisor, whatever is sent */
     uint32_t strings_len; /* bytes of all argv, fallback and env strings with their NULs */
 };
 
-enum wire_why {          /* why the supervisor ended a try */
-    WIRE_WHY_NONE = 0,   /* it did not: the task ended by itself */
-    WIRE_WHY_TIMEOUT,    /* its timeout passed */
-    WIRE_WHY_CANCEL,     /* cancelTask */
-    WIRE_WHY_MEMORY,     /* memory was short */
-    WIRE_WHY_RETURN,     /* the worker stops; the task goes back to todo */
-    WIRE_WHY_STALE,      /* the queue gave it to somebody else: nothing is reported */
-    WIRE_WHY_ORPHAN      /* no agent could be kept alive until the lease ended */
+enum wire_why {                    /* why the supervisor ended a try */
+                WIRE_WHY_NONE = 0, /* it did not: the task ended by itself */
+                WIRE_WHY_TIMEOUT,  /* its timeout passed */
+                WIRE_WHY_CANCEL,   /* cancelTask */
+                WIRE_WHY_MEMORY,   /* memory was short */
+                WIRE_WHY_RETURN,   /* the worker stops; the task goes back to todo */
+                WIRE_WHY_STALE,    /* the queue gave it to somebody else: nothing is reported */
+                WIRE_WHY_ORPHAN    /* no agent could be kept alive until the lease ended */
 };
 
 struct wire_kill {
@@ -124,16 +131,17 @@ struct wire_ack {
 };
 
 struct wire_lease {
-    uint64_t remaining_ms; /* the supervisor stops its tasks this long after the last LEASE, less a margin,
-                              unless orphan_policy is `keep`; 0: never */
+    uint64_t remaining_ms; /* the supervisor stops its tasks this long after the last LEASE, less a
+                              margin, unless orphan_policy is `keep`; 0: never */
 };
 
 enum wire_bye_mode {
     WIRE_BYE_RESTART = 0, /* start a new agent at once (upgrade); tasks go on */
     WIRE_BYE_STOP,        /* the worker is done: end what still runs, then exit 0 */
-    WIRE_BYE_KEEP,        /* leave: tasks go on without an agent until the next redisWorker with this
-                             state_dir connects, or the lease is nearly over (orphan_policy) */
-    WIRE_BYE_REFUSED      /* the agent may not run (bad configuration, name in use): exit with `code` */
+    WIRE_BYE_KEEP,   /* leave: tasks go on without an agent until the next redisWorker with this
+                        state_dir connects, or the lease is nearly over (orphan_policy) */
+    WIRE_BYE_REFUSED /* the agent may not run (bad configuration, name in use): exit with `code`;
+                    but while slots are used, another agent is tried every 10 s until the lease */
 };
 
 struct wire_bye {
@@ -150,15 +158,16 @@ struct wire_started {
 struct wire_exit {
     uint32_t slot;
     int32_t pid;
-    int32_t status;      /* as from waitpid */
-    int32_t spawn_errno; /* not 0: the try could not be started at all (EAGAIN, ENOENT of cwd, ...) */
-    uint32_t why;        /* enum wire_why */
-    uint32_t leftovers;  /* processes that were still there after the main one and were ended */
+    int32_t status; /* as from waitpid */
+    int32_t
+        spawn_errno; /* not 0: the try could not be started at all (EAGAIN, ENOENT of cwd, ...) */
+    uint32_t why;    /* enum wire_why */
+    uint32_t leftovers; /* processes that were still there after the main one and were ended */
     uint64_t start_wall_ms, end_wall_ms; /* Unix time */
-    uint64_t wall_us;    /* monotonic */
-    uint64_t user_us, system_us; /* of all processes that were waited for */
-    uint64_t maxrss_kib; /* of the largest single process */
-    uint64_t out_bytes, err_bytes; /* sizes of the output files, holes included */
+    uint64_t wall_us;                    /* monotonic */
+    uint64_t user_us, system_us;         /* of all processes that were waited for */
+    uint64_t maxrss_kib;                 /* of the largest single process */
+    uint64_t out_bytes, err_bytes;       /* sizes of the output files, holes included */
 };
 
 /* A used slot, for a new agent: running when running is 1, else ended (its EXIT follows READY). */

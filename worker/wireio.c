@@ -24,22 +24,19 @@ static_assert(sizeof(struct wire_exit) == 88, "wire_exit");
 static_assert(sizeof(struct wire_task) == 24, "wire_task");
 static_assert(sizeof(struct wire_signal) == 8, "wire_signal");
 
-void wireio_open(struct wireio *io, int fd)
-{
+void wireio_open(struct wireio *io, int fd) {
     io->fd = fd;
     io->in_at = io->in_len = io->out_at = io->out_len = 0;
 }
 
 /* Gives the pages of a large frame back to the kernel. */
-static void release(struct wireio *io)
-{
+static void release(struct wireio *io) {
     if (!io->released)
         madvise(io->in + READ_SIZE, sizeof io->in - READ_SIZE, MADV_DONTNEED);
     io->released = true;
 }
 
-int wireio_fill(struct wireio *io)
-{
+int wireio_fill(struct wireio *io) {
     if (io->in_at == io->in_len) {
         io->in_at = io->in_len = 0;
         release(io);
@@ -60,8 +57,7 @@ int wireio_fill(struct wireio *io)
     return 1;
 }
 
-int wireio_next(struct wireio *io, struct wire_frame *frame, const uint8_t **payload)
-{
+int wireio_next(struct wireio *io, struct wire_frame *frame, const uint8_t **payload) {
     size_t have = io->in_len - io->in_at;
     if (have < sizeof *frame)
         return 0;
@@ -75,14 +71,12 @@ int wireio_next(struct wireio *io, struct wire_frame *frame, const uint8_t **pay
     return 1;
 }
 
-bool wireio_room(const struct wireio *io, size_t payload)
-{
+bool wireio_room(const struct wireio *io, size_t payload) {
     return sizeof io->out - io->out_len >= sizeof(struct wire_frame) + payload;
 }
 
 void wireio_put(struct wireio *io, uint32_t type, const void *head, size_t head_len,
-                const void *tail, size_t tail_len)
-{
+                const void *tail, size_t tail_len) {
     assert(wireio_room(io, head_len + tail_len));
     struct wire_frame frame = {type, (uint32_t)(head_len + tail_len)};
     uint8_t *at = io->out + io->out_len;
@@ -94,8 +88,7 @@ void wireio_put(struct wireio *io, uint32_t type, const void *head, size_t head_
     io->out_len += sizeof frame + head_len + tail_len;
 }
 
-int wireio_flush(struct wireio *io)
-{
+int wireio_flush(struct wireio *io) {
     while (io->out_at < io->out_len) {
         ssize_t n = send(io->fd, io->out + io->out_at, io->out_len - io->out_at,
                          MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -113,8 +106,7 @@ int wireio_flush(struct wireio *io)
     return 1;
 }
 
-static bool count_strings(const char *strings, size_t len, uint64_t *count)
-{
+static bool count_strings(const char *strings, size_t len, uint64_t *count) {
     *count = 0;
     if (len == 0)
         return true;
@@ -125,8 +117,7 @@ static bool count_strings(const char *strings, size_t len, uint64_t *count)
     return true;
 }
 
-bool wire_parse_start(const uint8_t *payload, size_t len, struct wire_start_view *view)
-{
+bool wire_parse_start(const uint8_t *payload, size_t len, struct wire_start_view *view) {
     struct wire_start *h = &view->head;
     if (len < sizeof *h)
         return false;
@@ -140,6 +131,6 @@ bool wire_parse_start(const uint8_t *payload, size_t len, struct wire_start_view
     view->note = payload + sizeof *h;
     view->cwd = (const char *)view->note + h->note_len;
     view->strings = view->cwd + h->cwd_len;
-    return !memchr(view->cwd, 0, h->cwd_len) && count_strings(view->strings, h->strings_len, &count) &&
-           count == wanted;
+    return !memchr(view->cwd, 0, h->cwd_len) &&
+           count_strings(view->strings, h->strings_len, &count) && count == wanted;
 }

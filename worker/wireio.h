@@ -1,6 +1,6 @@
 /*
- * wireio.h - frames in and out of the supervisor's socket, in buffers of fixed size; and the checks of
- * what the agent's bytes say. Pure but for wireio_fill and wireio_flush.
+ * wireio.h - frames in and out of the supervisor's socket, in buffers of fixed size; and the checks
+ * of what the agent's bytes say. Pure but for wireio_fill and wireio_flush.
  */
 #ifndef DISTCOMP_WIREIO_H
 #define DISTCOMP_WIREIO_H
@@ -17,7 +17,8 @@
 struct wireio {
     int fd; /* non-blocking; -1: closed */
     size_t in_at, in_len, out_at, out_len;
-    bool released; /* nothing above the first pages of `in` has been touched since it was given back */
+    bool released; /* nothing above the first pages of `in` has been touched since it was given back
+                    */
     uint8_t in[WIREIO_IN_SIZE] __attribute__((aligned(4096)));
     uint8_t out[WIREIO_OUT_SIZE];
 };

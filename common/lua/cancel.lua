@@ -28,5 +28,5 @@ for i = 1, #ARGV do
 end
 flush()
 for worker in pairs(workers) do notify(worker) end
-fan_out(BATCH)
+fan_out()
 return {cancelled, requested, skipped}

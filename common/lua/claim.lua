@@ -23,7 +23,7 @@ local most_mem, most_mcpu = tonumber(ARGV[11]), tonumber(ARGV[12])
 local PAGE, SHAPES_SEEN, DISCARDS, REPLY_BYTES = 100, 1000, 1000, 4 * 1024 * 1024
 local FIRST_PAGE = 4       -- most claims are content with the first list
 local RECORDS, SKIPS = 64, 100 -- of a list, looked at at once; passed over in all
-local WAKE_SHAPES, WAKE_PROBES = 16, 64
+local WAKE_SHAPES, WAKE_PROBES, WAKING_MS = 16, 64, 200
 
 local me = call('HMGET', worker_key(worker), 'incarnation', 'want', 'request', 'claimed')
 if me[1] ~= incarnation then return {'gone', -1, -1} end
@@ -181,8 +181,14 @@ if discarded > 0 then count('discarded', discarded) end
 flush()
 
 -- What is left may fit somebody else who is idle: tells them, by the exact request of each list's head.
--- Not this worker, which has just seen it all.
+-- Not this worker, which has just seen it all; and not while others that were told are on their way: the
+-- last of them will see what they leave.
 local function wake_others()
+    local idle = call('ZCOUNT', IDLE, 0, '+inf')
+    if idle <= (slots > 0 and more < 0 and 1 or 0) or
+        call('ZCOUNT', IDLE, format('%.0f', -NOW), format('%.0f', WAKING_MS - NOW)) > 0 then
+        return
+    end
     local probes = WAKE_PROBES
     for _, shape in ipairs(call('ZRANGE', SHAPE, 0, WAKE_SHAPES - 1)) do
         if probes <= 0 then return end
@@ -191,10 +197,10 @@ local function wake_others()
         local h = fetch({id})[1]
         local need = 0 -- whoever is told discards a stale one
         if not is_stale(h, hint) then need = h.mem end
-        probes = probes - 1 - wake(shape, need, call('LLEN', list_key(shape)), probes, worker)
+        probes = probes - 1 - pushing().wake(shape, need, call('LLEN', list_key(shape)), probes, worker)
     end
 end
-if call('ZCARD', IDLE) > (slots > 0 and more < 0 and 1 or 0) then wake_others() end
+wake_others()
 
 local answer = {'ok', next_due(), more}
 for i = 1, #given do answer[3 + i] = given[i] end

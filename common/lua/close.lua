@@ -5,15 +5,15 @@
 
 local load = tonumber(ARGV[1])
 call('ZREM', LOAD, format('%d', load))
-local names = call('SPOP', open_key(load), BATCH)
+local names = call('SPOP', groups().open_key(load), BATCH)
 for _, name in ipairs(names) do
-    local g = group(name)
-    if group_open(g) then -- another load brings tasks of this name
-        call('SADD', open_key(g.load), name)
+    local g = groups().group(name)
+    if groups().group_open(g) then -- another load brings tasks of this name
+        call('SADD', groups().open_key(g.load), name)
     elseif g.known and g.pending == 0 then
         end_ref('n:' .. name, g.failed + g.cancelled == 0)
     end
 end
-fan_out(BATCH)
+fan_out()
 flush()
-return call('SCARD', open_key(load))
+return call('SCARD', groups().open_key(load))

@@ -2,6 +2,21 @@
 --
 -- ARGV  1 states to remove, of 'finished,failed,cancelled'   then ids   Answer {removed, skipped}
 
+-- Pops entries at the front of the list of finished tasks that are stale: forgotten, or trimmed.
+local function pop_stale_finished()
+    local entries, ids = call('LRANGE', FINISHED_KEY, 0, BATCH - 1), {}
+    for i = 1, #entries do ids[i] = sub(entries[i], 1, 14) end
+    local heads, stale = fetch(ids), 0
+    while stale < #entries do
+        local h = heads[stale + 1]
+        if h and h.state == FINISHED and finished_entry(ids[stale + 1], h) == entries[stale + 1] then
+            break
+        end
+        stale = stale + 1
+    end
+    if stale > 0 then call('LTRIM', FINISHED_KEY, stale, -1) end
+end
+
 local ids = {unpack(ARGV, 2)}
 local heads = fetch(ids)
 local removed = {}
@@ -11,7 +26,7 @@ for i = 1, #ids do
     if field and string.find(',' .. ARGV[1] .. ',', ',' .. field .. ',', 1, true) then
         removed[#removed + 1] = id
         count(field, -1)
-        each_group(h.name, function(g)
+        groups().each_group(h.name, function(g)
             g.total, g[field] = max(0, g.total - 1), max(0, g[field] - 1)
         end)
         local output = call('HGET', OUTPUT, id)

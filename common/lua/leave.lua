@@ -7,7 +7,7 @@ local worker, incarnation = ARGV[1], ARGV[2]
 if call('HGET', worker_key(worker), 'incarnation') ~= incarnation then return 'gone' end
 
 call('ZREM', IDLE, worker)
-local held = some_held(worker)
+local held = holders().some_held(worker)
 for i = 1, #held, 2 do
     local h = fetch({held[i]})[1]
     release_hold(held[i], worker)

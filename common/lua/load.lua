@@ -38,12 +38,12 @@ end
 -- it is then looked at when this load closes.
 local function adopt(name, g)
     if load == 0 or g.load == load then return end
-    if g.dependants == 1 then call('SADD', open_key(load), name) end
+    if g.dependants == 1 then call('SADD', groups().open_key(load), name) end
     g.load = load
 end
 
 local function enter_group(name)
-    each_group(name, function(g, group_name)
+    groups().each_group(name, function(g, group_name)
         g.total, g.pending = g.total + 1, g.pending + 1
         adopt(group_name, g)
     end)
@@ -58,12 +58,12 @@ local function set_refs(id, h, refs)
         call('HDEL', AFTER, id)
         h.flags = without_flag(h.flags, FLAG_AFTER)
     end
-    local reason = failed_ref(refs)
+    local reason = dependencies().failed_ref(refs)
     if reason then
         call('HDEL', AWAIT, id)
-        fail_for(id, h, 'dependency', '', NOW, reason)
+        tries().fail_for(id, h, 'dependency', '', NOW, reason)
     else
-        start_after(id, h, refs)
+        dependencies().start_after(id, h, refs)
     end
 end
 
@@ -116,12 +116,12 @@ end
 
 local function enter_known(id, h, record, refs)
     if load ~= 0 and h.name ~= '' then
-        each_group(h.name, function(g, group_name) adopt(group_name, g) end)
+        groups().each_group(h.name, function(g, group_name) adopt(group_name, g) end)
     end
     if load ~= 0 and h.loaded == load then
         duplicate = duplicate + 1
     elseif h.state == FAILED or h.state == CANCELLED then
-        if retry_failed and not failed_ref(refs) then
+        if retry_failed and not dependencies().failed_ref(refs) then
             retry(id, h, record, refs)
             retried = retried + 1
         else

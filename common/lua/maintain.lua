@@ -56,7 +56,7 @@ local function end_leases()
     for _, worker in ipairs(call('ZRANGEBYSCORE', LEASE, '-inf', NOW, 'LIMIT', 0, 8)) do
         if redis_was_away(lease_of(worker)) then break end
         local before = call('HLEN', held_key(worker))
-        local more = lose_some(worker, max_losses, 'its lease ended')
+        local more = holders().lose_some(worker, max_losses, 'its lease ended')
         lost = lost + before - call('HLEN', held_key(worker))
         call('ZREM', IDLE, worker)
         if not more then
@@ -128,18 +128,18 @@ local function compact_outputs()
     if call('LLEN', OUTPUT_ORDER) <= 2 * call('HLEN', OUTPUT) + 1000 then return end
     local keep = {}
     for _, item in ipairs(call('LRANGE', OUTPUT_ORDER, 0, BATCH - 1)) do
-        if output_of(item) then keep[#keep + 1] = item end
+        if outputs().output_of(item) then keep[#keep + 1] = item end
     end
     call('LTRIM', OUTPUT_ORDER, BATCH, -1)
     if #keep > 0 then call('RPUSH', OUTPUT_ORDER, unpack(keep)) end
 end
 
-fan_out(BATCH)
+fan_out()
 start_delayed()
 local lost = end_leases()
 local again = trim_finished()
 local total = tonumber(call('HGET', COUNT, 'output_bytes') or 0)
-if keep_bytes > 0 and total > keep_bytes then trim_outputs(total, keep_bytes) end
+if keep_bytes > 0 and total > keep_bytes then outputs().trim(total, keep_bytes) end
 compact_outputs()
 flush()
 return {again and 0 or next_due(), lost}

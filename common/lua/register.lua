@@ -15,7 +15,7 @@ if old[1] and old[1] ~= incarnation then
     if old[1] ~= previous and deadline and tonumber(deadline) > NOW then
         return {'taken', old[2] or '', NOW - tonumber(old[3] or NOW)}
     end
-    if lose_some(worker, max_losses, 'the worker was started anew') then return {'again'} end
+    if holders().lose_some(worker, max_losses, 'the worker was started anew') then return {'again'} end
     call('DEL', cancel_key(worker))
     call('HDEL', worker_key(worker), 'request', 'claimed', 'room', 'state', 'stats', 'want')
 end

@@ -29,14 +29,14 @@ for i = 1, #ids, 1000 do
     for j = 1, #part do holds[i + j - 1] = part[j] end
 end
 
-local outputs, order, output_bytes, left = {}, {}, 0, {}
+local output_args, order, output_bytes, left = {}, {}, 0, {}
 local finished, failed = 0, 0
 
 local function keep_output(id, try, output)
     if output == '' then return end
     if try > 1 then output_bytes = output_bytes - call('HSTRLEN', OUTPUT, id) end
-    outputs[#outputs + 1] = id
-    outputs[#outputs + 1] = output
+    output_args[#output_args + 1] = id
+    output_args[#output_args + 1] = output
     order[#order + 1] = format('%s.%d', id, try)
     output_bytes = output_bytes + #output
 end
@@ -87,7 +87,7 @@ function ENDS.tempfail(id, h, delay_ms) again_later(id, h, max(delay_ms, 1)) end
 local function recorded_before(id, try, nonce)
     local log = call('HGET', TRY, id)
     local token = pack('>H', try)
-    local bytes = nonce_bytes(nonce)
+    local bytes = tries().nonce_bytes(nonce)
     local at = 1
     while log and at < #log do
         local size = unpack_struct('>H', log, at)
@@ -115,7 +115,7 @@ local function record(i)
     left[id] = report_token
     if outcome == 'lost' then
         if has_flag(h.flags, FLAG_CANCEL) then call('SREM', cancel_key(worker), id) end
-        lose(id, h, worker, start_ms, max_losses, 'its supervisor died', nonce)
+        tries().lose(id, h, worker, start_ms, max_losses, 'its supervisor died', nonce)
         return 'recorded'
     end
     if entry ~= '' then log_try(id, entry) end
@@ -140,13 +140,13 @@ if #gone > 0 then
 end
 if finished > 0 then call('HINCRBY', worker_key(worker), 'finished', finished) end
 if failed > 0 then call('HINCRBY', worker_key(worker), 'failed', failed) end
-if #outputs > 0 then
-    call_many('HSET', OUTPUT, outputs, 2)
+if #output_args > 0 then
+    call_many('HSET', OUTPUT, output_args, 2)
     call_many('RPUSH', OUTPUT_ORDER, order, 1)
     local total = call('HINCRBY', COUNT, 'output_bytes', output_bytes)
-    if keep_bytes > 0 and total > keep_bytes then trim_outputs(total, keep_bytes) end
+    if keep_bytes > 0 and total > keep_bytes then outputs().trim(total, keep_bytes) end
 end
 flush()
-fan_out(BATCH)
+fan_out()
 answers[1] = next_due()
 return answers

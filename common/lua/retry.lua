@@ -9,7 +9,7 @@ local changed = 0
 
 local function retry(i)
     local h = heads[i]
-    if h and (h.state == FAILED or h.state == CANCELLED) and restart(ARGV[i], h) then
+    if h and (h.state == FAILED or h.state == CANCELLED) and dependencies().restart(ARGV[i], h) then
         changed = changed + 1
     end
 end

@@ -1,8 +1,9 @@
 /*
- * spawn_loop N PARALLEL program args... - a bare posix_spawn loop: the most any job runner could reach.
+ * spawn_loop N PARALLEL program args... - a bare posix_spawn loop: the most any job runner could
+ * reach.
  *
- * Runs the program N times, PARALLEL at a time, with /dev/null as its three standard files, and prints
- * tasks per second. Exit 1 if any run failed to start or did not exit 0.
+ * Runs the program N times, PARALLEL at a time, with /dev/null as its three standard files, and
+ * prints tasks per second. Exit 1 if any run failed to start or did not exit 0.
  */
 #include <fcntl.h>
 #include <spawn.h>
@@ -14,16 +15,15 @@
 
 extern char **environ;
 
-static double now_s(void)
-{
+static double now_s(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-int main(int argc, char **argv)
-{
-    long n = argc > 3 ? strtol(argv[1], NULL, 10) : 0, parallel = argc > 3 ? strtol(argv[2], NULL, 10) : 0;
+int main(int argc, char **argv) {
+    long n = argc > 3 ? strtol(argv[1], NULL, 10) : 0,
+         parallel = argc > 3 ? strtol(argv[2], NULL, 10) : 0;
     if (n < 1 || parallel < 1) {
         fprintf(stderr, "usage: spawn_loop N PARALLEL program args...\n");
         return 2;

@@ -310,6 +310,22 @@ class ScriptQueue:
         flat = self.redis("HGETALL", suffix)
         return {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
 
+    def now(self):
+        """Redis' clock in ms."""
+        seconds, us = self.server.command("TIME")
+        return int(seconds) * 1000 + int(us) / 1000
+
+    def dump(self):
+        """All keys of the queue as they are, for restore()."""
+        return {suffix: self.redis("DUMP", suffix) for suffix in self.suffixes()}
+
+    def restore(self, dumped):
+        """What a Redis that lost the end of its AOF comes back with."""
+        for suffix in self.suffixes():
+            self.redis("DEL", suffix)
+        for suffix, bytes_ in dumped.items():
+            self.redis("RESTORE", suffix, 0, bytes_)
+
     def suffixes(self):
         prefix = self.base + ":"
         return sorted(k[len(prefix):] for k in self.server.keys() if k.startswith(prefix))

@@ -1,12 +1,11 @@
 /*
- * fake_agent.h - for tests: a real supervisor in a child process and temporary state_dir, and the agent's
- * half of wire.h, blocking, with a deadline on everything.
+ * fake_agent.h - for tests: a real supervisor in a child process and temporary state_dir, and the
+ * agent's half of wire.h, blocking, with a deadline on everything.
  *
  *     struct rig r;
- *     rig_up(&r, NULL);                              // supervisor_run in a fork; attached; HELLO said
- *     rig_sh(&r, 0, "echo hello");
- *     struct wire_exit e = rig_exit(&r, 0);
- *     rig_down(&r);                                  // BYE_STOP, exit code 0, directory removed
+ *     rig_up(&r, NULL);                              // supervisor_run in a fork; attached; HELLO
+ * said rig_sh(&r, 0, "echo hello"); struct wire_exit e = rig_exit(&r, 0); rig_down(&r); //
+ * BYE_STOP, exit code 0, directory removed
  */
 #ifndef DISTCOMP_FAKE_AGENT_H
 #define DISTCOMP_FAKE_AGENT_H
@@ -26,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -68,8 +68,7 @@ struct rig {
         }                                                                                          \
     } while (0)
 
-RIG_UNUSED static void rig_flush(struct rig *r)
-{
+RIG_UNUSED static void rig_flush(struct rig *r) {
     for (size_t at = 0; at < r->out_len;) {
         ssize_t n = send(r->fd, r->out + at, r->out_len - at, MSG_NOSIGNAL);
         if (n <= 0)
@@ -79,8 +78,7 @@ RIG_UNUSED static void rig_flush(struct rig *r)
     r->out_len = 0;
 }
 
-RIG_UNUSED static void rig_put(struct rig *r, const void *bytes, size_t len)
-{
+RIG_UNUSED static void rig_put(struct rig *r, const void *bytes, size_t len) {
     if (r->out_len + len > sizeof r->out)
         rig_flush(r);
     assert_true(len <= sizeof r->out);
@@ -89,15 +87,13 @@ RIG_UNUSED static void rig_put(struct rig *r, const void *bytes, size_t len)
     r->out_len += len;
 }
 
-RIG_UNUSED static void rig_send_raw(struct rig *r, const void *bytes, size_t len)
-{
+RIG_UNUSED static void rig_send_raw(struct rig *r, const void *bytes, size_t len) {
     rig_put(r, bytes, len);
     if (!r->corked)
         rig_flush(r);
 }
 
-RIG_UNUSED static bool rig_read(struct rig *r, void *bytes, size_t len)
-{
+RIG_UNUSED static bool rig_read(struct rig *r, void *bytes, size_t len) {
     for (size_t have = 0; have < len;) {
         if (r->in_at == r->in_len) {
             rig_flush(r);
@@ -119,8 +115,7 @@ RIG_UNUSED static bool rig_read(struct rig *r, void *bytes, size_t len)
 }
 
 /* Reads and files one frame; returns its type, 0 at end of file. */
-RIG_UNUSED static uint32_t rig_frame(struct rig *r)
-{
+RIG_UNUSED static uint32_t rig_frame(struct rig *r) {
     struct wire_frame frame;
     static uint8_t payload[65536];
     if (!rig_read(r, &frame, sizeof frame))
@@ -155,8 +150,7 @@ RIG_UNUSED static uint32_t rig_frame(struct rig *r)
     return frame.type;
 }
 
-RIG_UNUSED static void rig_send(struct rig *r, uint32_t type, const void *payload, size_t len)
-{
+RIG_UNUSED static void rig_send(struct rig *r, uint32_t type, const void *payload, size_t len) {
     uint8_t bytes[256];
     struct wire_frame frame = {type, (uint32_t)len};
     assert_true(len <= sizeof bytes - sizeof frame);
@@ -165,8 +159,7 @@ RIG_UNUSED static void rig_send(struct rig *r, uint32_t type, const void *payloa
     rig_send_raw(r, bytes, sizeof frame + len);
 }
 
-RIG_UNUSED static void rig_hello(struct rig *r)
-{
+RIG_UNUSED static void rig_hello(struct rig *r) {
     struct wire_hello hello = {WIRE_VERSION, (uint32_t)getpid()};
     memset(r->listed, 0, sizeof r->listed);
     memset(r->exited, 0, sizeof r->exited);
@@ -177,16 +170,14 @@ RIG_UNUSED static void rig_hello(struct rig *r)
 }
 
 /* Connects to the supervisor when it wants an agent, and says HELLO. */
-RIG_UNUSED static void rig_attach(struct rig *r)
-{
+RIG_UNUSED static void rig_attach(struct rig *r) {
     char error[512] = "";
     r->in_at = r->in_len = 0;
     rig_until((r->fd = statedir_attach(r->dir, error, sizeof error)) >= 0);
     rig_hello(r);
 }
 
-RIG_UNUSED static void rig_make_dir(struct rig *r)
-{
+RIG_UNUSED static void rig_make_dir(struct rig *r) {
     memset(r, 0, sizeof *r);
     r->fd = -1;
     const char *tmp = getenv("TMPDIR");
@@ -195,8 +186,7 @@ RIG_UNUSED static void rig_make_dir(struct rig *r)
 }
 
 /* Only starts the supervisor. options may be NULL; its state_dir is set here. */
-RIG_UNUSED static void rig_supervise(struct rig *r, const struct supervisor_options *options)
-{
+RIG_UNUSED static void rig_supervise(struct rig *r, const struct supervisor_options *options) {
     struct supervisor_options o = options ? *options : (struct supervisor_options){0};
     if (!o.capacity)
         o.capacity = RIG_SLOTS;
@@ -207,13 +197,12 @@ RIG_UNUSED static void rig_supervise(struct rig *r, const struct supervisor_opti
     if (r->supervisor == 0) {
         if (r->fd >= 0)
             close(r->fd);
-        setpgid(0, 0);
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nothing running */
         _exit(supervisor_run(&o));
     }
 }
 
-RIG_UNUSED static void rig_up(struct rig *r, const struct supervisor_options *options)
-{
+RIG_UNUSED static void rig_up(struct rig *r, const struct supervisor_options *options) {
     rig_make_dir(r);
     rig_supervise(r, options);
     rig_attach(r);
@@ -227,8 +216,7 @@ struct rig_start {
 };
 
 RIG_UNUSED static uint32_t rig_strings(char *buffer, size_t size, size_t *len,
-                                       const char *const *strings)
-{
+                                       const char *const *strings) {
     uint32_t count = 0;
     for (; strings[count]; count++) {
         size_t n = strlen(strings[count]) + 1;
@@ -240,8 +228,7 @@ RIG_UNUSED static uint32_t rig_strings(char *buffer, size_t size, size_t *len,
 }
 
 /* Adds DISTCOMP_COOKIE=DIR/SLOT/unique itself. */
-RIG_UNUSED static void rig_start(struct rig *r, const struct rig_start *s)
-{
+RIG_UNUSED static void rig_start(struct rig *r, const struct rig_start *s) {
     static char strings[1 << 18];
     static unsigned unique;
     char cookie[96];
@@ -269,41 +256,35 @@ RIG_UNUSED static void rig_start(struct rig *r, const struct rig_start *s)
     rig_send_raw(r, strings, len);
 }
 
-RIG_UNUSED static void rig_sh(struct rig *r, uint32_t slot, const char *line)
-{
+RIG_UNUSED static void rig_sh(struct rig *r, uint32_t slot, const char *line) {
     rig_start(r, &(struct rig_start){.slot = slot, .argv = {"/bin/sh", "-c", line}});
 }
 
-RIG_UNUSED static struct wire_exit rig_exit(struct rig *r, uint32_t slot)
-{
+RIG_UNUSED static struct wire_exit rig_exit(struct rig *r, uint32_t slot) {
     while (!r->exited[slot])
         if (rig_frame(r) == 0)
             fail_msg("end of file while waiting for the exit of slot %u", slot);
     return r->exit[slot];
 }
 
-RIG_UNUSED static int32_t rig_started(struct rig *r, uint32_t slot)
-{
+RIG_UNUSED static int32_t rig_started(struct rig *r, uint32_t slot) {
     while (!r->started[slot])
         if (rig_frame(r) == 0)
             fail_msg("end of file while waiting for the start of slot %u", slot);
     return r->start[slot].pid;
 }
 
-RIG_UNUSED static void rig_ack(struct rig *r, uint32_t slot, uint32_t flags)
-{
+RIG_UNUSED static void rig_ack(struct rig *r, uint32_t slot, uint32_t flags) {
     struct wire_ack ack = {slot, flags};
     rig_send(r, WIRE_ACK, &ack, sizeof ack);
 }
 
-RIG_UNUSED static void rig_kill(struct rig *r, uint32_t slot, uint32_t why, uint32_t grace_ms)
-{
+RIG_UNUSED static void rig_kill(struct rig *r, uint32_t slot, uint32_t why, uint32_t grace_ms) {
     struct wire_kill k = {slot, why, grace_ms};
     rig_send(r, WIRE_KILL, &k, sizeof k);
 }
 
-RIG_UNUSED static void rig_bye(struct rig *r, uint32_t mode, uint32_t code)
-{
+RIG_UNUSED static void rig_bye(struct rig *r, uint32_t mode, uint32_t code) {
     struct wire_bye bye = {mode, code};
     rig_send(r, WIRE_BYE, &bye, sizeof bye);
     shutdown(r->fd, SHUT_WR);
@@ -314,22 +295,19 @@ RIG_UNUSED static void rig_bye(struct rig *r, uint32_t mode, uint32_t code)
 }
 
 /* The exit code of the supervisor; waits for it. */
-RIG_UNUSED static int rig_wait_supervisor(struct rig *r)
-{
+RIG_UNUSED static int rig_wait_supervisor(struct rig *r) {
     int status = 0;
     rig_until(waitpid(r->supervisor, &status, WNOHANG) == r->supervisor);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-RIG_UNUSED static void rig_remove(struct rig *r)
-{
+RIG_UNUSED static void rig_remove(struct rig *r) {
     char command[256];
     snprintf(command, sizeof command, "rm -rf '%s'", r->dir);
     assert_int_equal(system(command), 0);
 }
 
-RIG_UNUSED static void rig_down(struct rig *r)
-{
+RIG_UNUSED static void rig_down(struct rig *r) {
     struct wire_bye bye = {WIRE_BYE_STOP, 0};
     rig_send(r, WIRE_BYE, &bye, sizeof bye);
     close(r->fd);
@@ -338,8 +316,7 @@ RIG_UNUSED static void rig_down(struct rig *r)
 }
 
 /* A file's content, NUL-terminated, static; "" when there is none. */
-RIG_UNUSED static const char *rig_file(const char *path, size_t *len)
-{
+RIG_UNUSED static const char *rig_file(const char *path, size_t *len) {
     static char text[1 << 20];
     int fd = open(path, O_RDONLY);
     ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
@@ -351,16 +328,15 @@ RIG_UNUSED static const char *rig_file(const char *path, size_t *len)
     return text;
 }
 
-RIG_UNUSED static const char *rig_output(struct rig *r, uint32_t slot, const char *stream, size_t *len)
-{
+RIG_UNUSED static const char *rig_output(struct rig *r, uint32_t slot, const char *stream,
+                                         size_t *len) {
     char path[256];
     snprintf(path, sizeof path, "%s/out/%u.%s", r->dir, slot, stream);
     return rig_file(path, len);
 }
 
 /* Dead, or dead and not waited for yet. */
-RIG_UNUSED static bool rig_is_gone(int32_t pid)
-{
+RIG_UNUSED static bool rig_is_gone(int32_t pid) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
     const char *text = rig_file(path, NULL);
@@ -369,8 +345,7 @@ RIG_UNUSED static bool rig_is_gone(int32_t pid)
 }
 
 /* Waits for a pid that a task wrote to a file of the state directory. */
-RIG_UNUSED static int32_t rig_pid_in(struct rig *r, const char *name)
-{
+RIG_UNUSED static int32_t rig_pid_in(struct rig *r, const char *name) {
     char path[256];
     int32_t pid = 0;
     snprintf(path, sizeof path, "%s/%s", r->dir, name);

@@ -1,6 +1,6 @@
 /*
- * The supervisor and its agents: killed, restarted, refused, attached; malformed frames; the lease; and
- * what is ended after the supervisor itself was killed.
+ * The supervisor and its agents: killed, restarted, refused, attached; malformed frames; the lease;
+ * and what is ended after the supervisor itself was killed.
  *
  * With --agent MODE this program is an agent that the supervisor under test starts.
  */
@@ -20,8 +20,7 @@ static char *agent_argv[] = {self, "--agent", mode, r.dir, NULL};
 /* ---- This program as an agent. ---- */
 
 static void append(const char *name, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void append(const char *name, const char *fmt, ...)
-{
+static void append(const char *name, const char *fmt, ...) {
     char path[256];
     snprintf(path, sizeof path, "%s/%s", r.dir, name);
     FILE *f = fopen(path, "a");
@@ -32,8 +31,7 @@ static void append(const char *name, const char *fmt, ...)
     fclose(f);
 }
 
-static int agent_main(const char *what, const char *dir)
-{
+static int agent_main(const char *what, const char *dir) {
     snprintf(r.dir, sizeof r.dir, "%s", dir);
     r.fd = (int)strtol(getenv("DISTCOMP_AGENT_FD"), NULL, 10);
     fcntl(r.fd, F_SETFL, 0);
@@ -51,12 +49,14 @@ static int agent_main(const char *what, const char *dir)
         rig_bye(&r, WIRE_BYE_STOP, 0);
         return 0;
     }
-    if (!r.listed[0]) { /* mode "take": the first agent starts a task, the later ones take it over */
-        rig_start(&r, &(struct rig_start){.slot = 0,
-                                          .note = "my memory",
-                                          .cwd = r.dir,
-                                          .argv = {"/bin/sh", "-c",
-                                                   "while [ ! -f go ]; do sleep 0.02; done; exit 6"}});
+    if (!r.listed[0]) { /* mode "take": the first agent starts a task, the later ones take it over
+                         */
+        rig_start(&r,
+                  &(struct rig_start){
+                      .slot = 0,
+                      .note = "my memory",
+                      .cwd = r.dir,
+                      .argv = {"/bin/sh", "-c", "while [ ! -f go ]; do sleep 0.02; done; exit 6"}});
         append("task", "%d\n", rig_started(&r, 0));
     } else {
         append("taken", "%d %d %s\n", r.task[0].started.pid, r.task[0].running, r.note[0]);
@@ -68,22 +68,19 @@ static int agent_main(const char *what, const char *dir)
     return 0;
 }
 
-static void with_agent(const char *what)
-{
+static void with_agent(const char *what) {
     snprintf(mode, sizeof mode, "%s", what);
     rig_make_dir(&r);
     rig_supervise(&r, &(struct supervisor_options){.agent_argv = agent_argv});
 }
 
-static const char *in_dir(const char *name)
-{
+static const char *in_dir(const char *name) {
     static char path[256];
     snprintf(path, sizeof path, "%s/%s", r.dir, name);
     return rig_file(path, NULL);
 }
 
-static int lines_in(const char *name)
-{
+static int lines_in(const char *name) {
     int lines = 0;
     for (const char *p = in_dir(name); (p = strchr(p, '\n')); p++)
         lines++;
@@ -92,8 +89,7 @@ static int lines_in(const char *name)
 
 /* ---- Agents that the supervisor starts. ---- */
 
-static void killed_agent_is_replaced(void **state)
-{
+static void killed_agent_is_replaced(void **state) {
     (void)state;
     with_agent("take");
     int32_t task = rig_pid_in(&r, "task"), agent = rig_pid_in(&r, "agents");
@@ -111,8 +107,7 @@ static void killed_agent_is_replaced(void **state)
     rig_remove(&r);
 }
 
-static void crashing_agent_is_restarted_with_back_off(void **state)
-{
+static void crashing_agent_is_restarted_with_back_off(void **state) {
     (void)state;
     with_agent("crash");
     int64_t begin_us = ustime_mono();
@@ -124,16 +119,14 @@ static void crashing_agent_is_restarted_with_back_off(void **state)
     rig_remove(&r);
 }
 
-static void refused_agent_gives_the_exit_code(void **state)
-{
+static void refused_agent_gives_the_exit_code(void **state) {
     (void)state;
     with_agent("refused");
     assert_int_equal(rig_wait_supervisor(&r), 42);
     rig_remove(&r);
 }
 
-static void bye_stop_ends_the_tasks(void **state)
-{
+static void bye_stop_ends_the_tasks(void **state) {
     (void)state;
     with_agent("stop");
     assert_int_equal(rig_wait_supervisor(&r), 0);
@@ -143,12 +136,12 @@ static void bye_stop_ends_the_tasks(void **state)
 
 /* ---- Agents that attach. ---- */
 
-static void bye_keep_and_attach(void **state)
-{
+static void bye_keep_and_attach(void **state) {
     (void)state;
     rig_up(&r, NULL);
     uint64_t incarnation = r.welcome.incarnation;
-    rig_start(&r, &(struct rig_start){.slot = 7, .note = "seven", .argv = {"/bin/sh", "-c", "exit 7"}});
+    rig_start(&r,
+              &(struct rig_start){.slot = 7, .note = "seven", .argv = {"/bin/sh", "-c", "exit 7"}});
     rig_sh(&r, 8, "sleep 300");
     int32_t eight = rig_started(&r, 8);
     rig_exit(&r, 7);
@@ -163,8 +156,7 @@ static void bye_keep_and_attach(void **state)
     assert_true(rig_is_gone(eight));
 }
 
-static void bye_keep_with_nothing_leaves(void **state)
-{
+static void bye_keep_with_nothing_leaves(void **state) {
     (void)state;
     rig_up(&r, NULL);
     rig_bye(&r, WIRE_BYE_KEEP, 0);
@@ -172,8 +164,7 @@ static void bye_keep_with_nothing_leaves(void **state)
     rig_remove(&r);
 }
 
-static void second_agent_and_second_supervisor_are_refused(void **state)
-{
+static void second_agent_and_second_supervisor_are_refused(void **state) {
     (void)state;
     char error[512] = "", pid[32];
     rig_up(&r, NULL);
@@ -196,8 +187,7 @@ static void second_agent_and_second_supervisor_are_refused(void **state)
     assert_int_equal(statedir_attach(r.dir, error, sizeof error), STATEDIR_NONE);
 }
 
-static void previous_incarnation_is_told(void **state)
-{
+static void previous_incarnation_is_told(void **state) {
     (void)state;
     rig_up(&r, NULL);
     uint64_t first = r.welcome.incarnation;
@@ -212,8 +202,7 @@ static void previous_incarnation_is_told(void **state)
 
 /* ---- What the supervisor does not believe. ---- */
 
-static void malformed(const void *bytes, size_t len)
-{
+static void malformed(const void *bytes, size_t len) {
     rig_send_raw(&r, bytes, len);
     while (rig_frame(&r)) /* until it hangs up */
         ;
@@ -222,8 +211,7 @@ static void malformed(const void *bytes, size_t len)
     assert_true(r.listed[5] && r.task[5].running); /* the task does not notice */
 }
 
-static void malformed_frames_drop_the_connection(void **state)
-{
+static void malformed_frames_drop_the_connection(void **state) {
     (void)state;
     rig_up(&r, NULL);
     rig_sh(&r, 5, "sleep 300");
@@ -234,7 +222,9 @@ static void malformed_frames_drop_the_connection(void **state)
     struct {
         struct wire_frame frame;
         struct wire_ack ack;
-    } acks[] = {{{WIRE_ACK, 8}, {5, 0}}, {{WIRE_ACK, 8}, {RIG_SLOTS, 0}}, {{WIRE_ACK, 8}, {9, 0}},
+    } acks[] = {{{WIRE_ACK, 8}, {5, 0}},
+                {{WIRE_ACK, 8}, {RIG_SLOTS, 0}},
+                {{WIRE_ACK, 8}, {9, 0}},
                 {{WIRE_ACK, 7}, {9, 0}}};
     for (size_t i = 0; i < sizeof acks / sizeof *acks; i++)
         malformed(&acks[i], sizeof acks[i]);
@@ -249,13 +239,17 @@ static void malformed_frames_drop_the_connection(void **state)
         struct wire_start start;
         char strings[8];
     } starts[] = {
-        {{WIRE_START, 56}, {.slot = 1, .argc = 2, .strings_len = 8}, "abcdefg"},  /* one string */
-        {{WIRE_START, 56}, {.slot = 1, .argc = 1, .strings_len = 9}, "abcdefg"},  /* longer than the frame */
-        {{WIRE_START, 56}, {.slot = 1, .argc = 0, .strings_len = 8}, "abcdefg"},  /* no program */
-        {{WIRE_START, 56}, {.slot = 5, .argc = 1, .strings_len = 8}, "abcdefg"},  /* in use */
+        {{WIRE_START, 56}, {.slot = 1, .argc = 2, .strings_len = 8}, "abcdefg"}, /* one string */
+        {{WIRE_START, 56},
+         {.slot = 1, .argc = 1, .strings_len = 9},
+         "abcdefg"}, /* longer than the frame */
+        {{WIRE_START, 56}, {.slot = 1, .argc = 0, .strings_len = 8}, "abcdefg"}, /* no program */
+        {{WIRE_START, 56}, {.slot = 5, .argc = 1, .strings_len = 8}, "abcdefg"}, /* in use */
         {{WIRE_START, 56}, {.slot = 512, .argc = 1, .strings_len = 8}, "abcdefg"},
         {{WIRE_START, 56}, {.slot = 1, .flags = 64, .argc = 1, .strings_len = 8}, "abcdefg"},
-        {{WIRE_START, 56}, {.slot = 1, .argc = UINT32_MAX, .fallback_argc = 2, .strings_len = 8}, ""},
+        {{WIRE_START, 56},
+         {.slot = 1, .argc = UINT32_MAX, .fallback_argc = 2, .strings_len = 8},
+         ""},
         {{WIRE_START, 56}, {.slot = 1, .note_len = UINT32_MAX, .argc = 1, .strings_len = 9}, ""},
     };
     for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
@@ -263,8 +257,7 @@ static void malformed_frames_drop_the_connection(void **state)
     rig_down(&r);
 }
 
-static void order_before_hello_is_refused(void **state)
-{
+static void order_before_hello_is_refused(void **state) {
     (void)state;
     char error[512];
     rig_up(&r, NULL);
@@ -282,8 +275,7 @@ static void order_before_hello_is_refused(void **state)
 
 /* ---- The lease. ---- */
 
-static void orphans_are_stopped_before_the_lease_ends(void **state)
-{
+static void orphans_are_stopped_before_the_lease_ends(void **state) {
     (void)state;
     rig_up(&r, NULL);
     rig_sh(&r, 0, "trap '' TERM; while :; do sleep 0.05; done");
@@ -294,14 +286,14 @@ static void orphans_are_stopped_before_the_lease_ends(void **state)
     rig_bye(&r, WIRE_BYE_KEEP, 0);
     rig_until(rig_is_gone(pid));
     int64_t took_us = ustime_mono() - begin_us;
-    assert_true(took_us > 1300000 && took_us < 2000000); /* a quarter before; SIGKILL half of it later */
+    assert_true(took_us > 1300000 &&
+                took_us < 2000000); /* a quarter before; SIGKILL half of it later */
     rig_attach(&r);
     assert_int_equal(rig_exit(&r, 0).why, WIRE_WHY_ORPHAN);
     rig_down(&r);
 }
 
-static void orphans_are_kept_on_request(void **state)
-{
+static void orphans_are_kept_on_request(void **state) {
     (void)state;
     rig_up(&r, &(struct supervisor_options){.orphan_policy = SUPERVISOR_ORPHANS_KEEP});
     rig_sh(&r, 0, "sleep 0.6; exit 3");
@@ -314,8 +306,7 @@ static void orphans_are_kept_on_request(void **state)
     rig_down(&r);
 }
 
-static void sigterm_without_agent_ends_everything(void **state)
-{
+static void sigterm_without_agent_ends_everything(void **state) {
     (void)state;
     rig_up(&r, NULL);
     rig_sh(&r, 0, "sleep 300");
@@ -329,14 +320,16 @@ static void sigterm_without_agent_ends_everything(void **state)
 
 /* ---- After the supervisor's death. ---- */
 
-static int32_t orphan_a_daemon(void)
-{
+static int32_t orphan_a_daemon(void) {
     rig_up(&r, NULL);
-    rig_start(&r, &(struct rig_start){
-                      .slot = 0,
-                      .cwd = r.dir,
-                      .argv = {"/bin/sh", "-c",
-                               "(setsid sh -c 'echo $$ >pid.new; mv pid.new pid; exec sleep 300' &); sleep 300"}});
+    rig_start(
+        &r,
+        &(struct rig_start){
+            .slot = 0,
+            .cwd = r.dir,
+            .argv = {
+                "/bin/sh", "-c",
+                "(setsid sh -c 'echo $$ >pid.new; mv pid.new pid; exec sleep 300' &); sleep 300"}});
     int32_t pid = rig_pid_in(&r, "pid");
     assert_int_equal(aftermath_end(r.dir), 0); /* not while the supervisor lives */
     assert_false(rig_is_gone(pid));
@@ -347,8 +340,7 @@ static int32_t orphan_a_daemon(void)
     return pid;
 }
 
-static void aftermath_ends_what_is_left(void **state)
-{
+static void aftermath_ends_what_is_left(void **state) {
     (void)state;
     int32_t pid = orphan_a_daemon();
     assert_true(aftermath_end(r.dir) >= 1);
@@ -356,8 +348,7 @@ static void aftermath_ends_what_is_left(void **state)
     rig_remove(&r);
 }
 
-static void next_supervisor_ends_what_is_left(void **state)
-{
+static void next_supervisor_ends_what_is_left(void **state) {
     (void)state;
     int32_t pid = orphan_a_daemon();
     rig_supervise(&r, NULL);
@@ -368,8 +359,7 @@ static void next_supervisor_ends_what_is_left(void **state)
 
 /* ---- The state directory. ---- */
 
-static void state_dir_is_checked(void **state)
-{
+static void state_dir_is_checked(void **state) {
     (void)state;
     struct statedir sd;
     char error[512], path[300];
@@ -391,8 +381,7 @@ static void state_dir_is_checked(void **state)
     rig_remove(&r);
 }
 
-static void idle_memory_is_small(void **state)
-{
+static void idle_memory_is_small(void **state) {
     (void)state;
     rig_up(&r, &(struct supervisor_options){.capacity = 4096});
     rig_sh(&r, 0, "exit 0");
@@ -415,8 +404,7 @@ static void idle_memory_is_small(void **state)
     rig_down(&r);
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     if (argc == 4 && strcmp(argv[1], "--agent") == 0)
         return agent_main(argv[2], argv[3]);
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);

@@ -7,8 +7,7 @@
  */
 #include "tests/unit/fake_agent.h"
 
-static double run(struct rig *r, long n, uint32_t parallel, char *const *argv)
-{
+static double run(struct rig *r, long n, uint32_t parallel, char *const *argv) {
     struct rig_start s = {.flags = WIRE_START_DIRECT, .fallback = {"/bin/sh", "-c", "false"}};
     for (int i = 0; i < 7 && argv[i]; i++)
         s.argv[i] = argv[i];
@@ -40,8 +39,7 @@ static double run(struct rig *r, long n, uint32_t parallel, char *const *argv)
     return (double)n * US_PER_S / (double)(ustime_mono() - begin_us);
 }
 
-static void small_tasks(void **state)
-{
+static void small_tasks(void **state) {
     (void)state;
     struct rig r;
     rig_up(&r, NULL);
@@ -49,8 +47,7 @@ static void small_tasks(void **state)
     rig_down(&r);
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     if (argc > 3) {
         static struct rig r;
         rig_up(&r, NULL);

@@ -1,27 +1,26 @@
-/* Tries under a real supervisor: how they end, with all their processes; what they see; their output. */
+/* Tries under a real supervisor: how they end, with all their processes; what they see; their
+ * output. */
 #include "tests/unit/fake_agent.h"
 
-#include <sys/time.h>
 #include <time.h>
+
+#include "worker/proctree.h"
 
 static struct rig r;
 
-static int up(void **state)
-{
+static int up(void **state) {
     (void)state;
     rig_up(&r, NULL);
     return 0;
 }
 
-static int down(void **state)
-{
+static int down(void **state) {
     (void)state;
     rig_down(&r);
     return 0;
 }
 
-static void exit_status_and_usage(void **state)
-{
+static void exit_status_and_usage(void **state) {
     (void)state;
     rig_sh(&r, 3, "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; exit 42");
     struct wire_exit e = rig_exit(&r, 3);
@@ -36,8 +35,7 @@ static void exit_status_and_usage(void **state)
     rig_ack(&r, 3, 0);
 }
 
-static void killed_by_signal(void **state)
-{
+static void killed_by_signal(void **state) {
     (void)state;
     rig_sh(&r, 0, "kill -SEGV $$");
     struct wire_exit e = rig_exit(&r, 0);
@@ -45,14 +43,13 @@ static void killed_by_signal(void **state)
     assert_int_equal(WTERMSIG(e.status), SIGSEGV);
 }
 
-static void timeout_term_is_honoured(void **state)
-{
+static void timeout_term_is_honoured(void **state) {
     (void)state;
-    rig_start(&r, &(struct rig_start){.slot = 0,
-                                      .timeout_ms = 300,
-                                      .grace_ms = 20000,
-                                      .argv = {"/bin/sh", "-c",
-                                               "trap 'echo bye; exit 5' TERM; sleep 100 & wait"}});
+    rig_start(&r, &(struct rig_start){
+                      .slot = 0,
+                      .timeout_ms = 300,
+                      .grace_ms = 20000,
+                      .argv = {"/bin/sh", "-c", "trap 'echo bye; exit 5' TERM; sleep 100 & wait"}});
     struct wire_exit e = rig_exit(&r, 0);
     assert_int_equal(e.why, WIRE_WHY_TIMEOUT);
     assert_int_equal(WEXITSTATUS(e.status), 5);
@@ -60,21 +57,19 @@ static void timeout_term_is_honoured(void **state)
     assert_true(e.wall_us >= 300000 && e.wall_us < 10000000);
 }
 
-static void timeout_term_is_ignored(void **state)
-{
+static void timeout_term_is_ignored(void **state) {
     (void)state;
-    rig_start(&r, &(struct rig_start){.slot = 0,
-                                      .timeout_ms = 200,
-                                      .grace_ms = 200,
-                                      .argv = {"/bin/sh", "-c",
-                                               "trap '' TERM; while :; do sleep 0.1; done"}});
+    rig_start(&r, &(struct rig_start){
+                      .slot = 0,
+                      .timeout_ms = 200,
+                      .grace_ms = 200,
+                      .argv = {"/bin/sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"}});
     struct wire_exit e = rig_exit(&r, 0);
     assert_int_equal(e.why, WIRE_WHY_TIMEOUT);
     assert_true(WIFSIGNALED(e.status) && WTERMSIG(e.status) == SIGKILL);
 }
 
-static void kill_ends_a_stopped_task(void **state)
-{
+static void kill_ends_a_stopped_task(void **state) {
     (void)state;
     rig_sh(&r, 0, "trap 'exit 7' TERM; kill -STOP $$; exit 8");
     int32_t pid = rig_started(&r, 0);
@@ -88,8 +83,7 @@ static void kill_ends_a_stopped_task(void **state)
 }
 
 /* Starts a task that writes the pid of a process it leaves behind to FILE, and returns that pid. */
-static int32_t leave_behind(uint32_t slot, uint32_t flags, const char *line)
-{
+static int32_t leave_behind(uint32_t slot, uint32_t flags, const char *line) {
     rig_start(&r, &(struct rig_start){
                       .slot = slot, .flags = flags, .cwd = r.dir, .argv = {"/bin/sh", "-c", line}});
     return rig_pid_in(&r, "pid");
@@ -98,8 +92,7 @@ static int32_t leave_behind(uint32_t slot, uint32_t flags, const char *line)
 #define DAEMON "(setsid sh -c 'echo $$ >pid.new; mv pid.new pid; exec sleep 300' &) ; "
 #define READY  "while [ ! -f pid ]; do sleep 0.01; done; "
 
-static void leftover_in_session_is_ended(void **state)
-{
+static void leftover_in_session_is_ended(void **state) {
     (void)state;
     int32_t pid = leave_behind(0, 0, "sleep 300 & echo $! >pid.new; mv pid.new pid; exit 4");
     struct wire_exit e = rig_exit(&r, 0);
@@ -109,8 +102,7 @@ static void leftover_in_session_is_ended(void **state)
     assert_true(rig_is_gone(pid));
 }
 
-static void leftover_daemon_is_ended(void **state)
-{
+static void leftover_daemon_is_ended(void **state) {
     (void)state;
     int32_t pid = leave_behind(0, 0, DAEMON READY "exit 0");
     struct wire_exit e = rig_exit(&r, 0);
@@ -118,8 +110,7 @@ static void leftover_daemon_is_ended(void **state)
     assert_true(rig_is_gone(pid));
 }
 
-static void kill_ends_daemons(void **state)
-{
+static void kill_ends_daemons(void **state) {
     (void)state;
     int32_t pid = leave_behind(0, 0, DAEMON "sleep 300");
     rig_kill(&r, 0, WIRE_WHY_CANCEL, 5000);
@@ -129,19 +120,18 @@ static void kill_ends_daemons(void **state)
     assert_true(rig_is_gone(pid));
 }
 
-static void kill_ends_a_session_without_environment(void **state)
-{
+static void kill_ends_a_session_without_environment(void **state) {
     (void)state;
     /* Nothing but its parent says whose it is, and the parent dies first. */
-    int32_t pid = leave_behind(
-        0, 0, "env -i setsid sh -c 'trap \"\" TERM; echo $$ >pid.new; mv pid.new pid; sleep 300; sleep 300' & wait");
+    int32_t pid = leave_behind(0, 0,
+                               "env -i setsid sh -c 'trap \"\" TERM; echo $$ >pid.new; mv pid.new "
+                               "pid; sleep 300; sleep 300' & wait");
     rig_kill(&r, 0, WIRE_WHY_CANCEL, 300);
     rig_exit(&r, 0);
     assert_true(rig_is_gone(pid));
 }
 
-static void kill_ends_a_fork_bomb(void **state)
-{
+static void kill_ends_a_fork_bomb(void **state) {
     (void)state;
     /* A comet: each process starts the next and leaves, faster than /proc can be read. */
     rig_sh(&r, 0, "f() { (f) & }; trap '' TERM; f; sleep 300");
@@ -150,10 +140,13 @@ static void kill_ends_a_fork_bomb(void **state)
     rig_kill(&r, 0, WIRE_WHY_CANCEL, 100);
     struct wire_exit e = rig_exit(&r, 0);
     assert_int_equal(e.why, WIRE_WHY_CANCEL);
+    const struct proc_stat *table;
+    size_t count = proctree_scan(&table);
+    for (size_t i = 0; i < count; i++)
+        assert_true(table[i].session != e.pid || table[i].state == 'Z');
 }
 
-static void others_are_left_alone(void **state)
-{
+static void others_are_left_alone(void **state) {
     (void)state;
     rig_sh(&r, 1, "sleep 300");
     int32_t other = rig_started(&r, 1);
@@ -164,12 +157,12 @@ static void others_are_left_alone(void **state)
     assert_false(rig_is_gone(other));
 }
 
-static void leftovers_are_waited_for(void **state)
-{
+static void leftovers_are_waited_for(void **state) {
     (void)state;
-    rig_start(&r, &(struct rig_start){.slot = 0,
-                                      .flags = WIRE_START_WAIT_LEFTOVER,
-                                      .argv = {"/bin/sh", "-c", "(sleep 0.5; echo late) & exit 3"}});
+    rig_start(&r,
+              &(struct rig_start){.slot = 0,
+                                  .flags = WIRE_START_WAIT_LEFTOVER,
+                                  .argv = {"/bin/sh", "-c", "(sleep 0.5; echo late) & exit 3"}});
     struct wire_exit e = rig_exit(&r, 0);
     assert_int_equal(WEXITSTATUS(e.status), 3);
     assert_true(e.wall_us >= 500000);
@@ -184,8 +177,7 @@ static void leftovers_are_waited_for(void **state)
     assert_int_equal(rig_exit(&r, 0).why, WIRE_WHY_TIMEOUT);
 }
 
-static void environment_and_directory(void **state)
-{
+static void environment_and_directory(void **state) {
     (void)state;
     char expected[512];
     rig_start(&r, &(struct rig_start){
@@ -205,8 +197,7 @@ static void environment_and_directory(void **state)
     assert_string_equal(rig_output(&r, 0, "out", NULL), expected);
 }
 
-static void output_and_reuse(void **state)
-{
+static void output_and_reuse(void **state) {
     (void)state;
     rig_sh(&r, 0, "printf 'a\\0b'; echo err >&2");
     struct wire_exit e = rig_exit(&r, 0);
@@ -231,9 +222,9 @@ static void output_and_reuse(void **state)
     assert_string_equal(rig_file(to, NULL), "second\n");
 }
 
-/* capture.h says so: `>/dev/stderr` opens the file itself and cuts it off; `>>` and `>&2` do not. */
-static void reopened_standard_error(void **state)
-{
+/* capture.h says so: `>/dev/stderr` opens the file itself and cuts it off; `>>` and `>&2` do not.
+ */
+static void reopened_standard_error(void **state) {
     (void)state;
     rig_sh(&r, 0, "echo one >&2; echo two >>/dev/stderr; echo three >&2");
     rig_exit(&r, 0);
@@ -243,8 +234,7 @@ static void reopened_standard_error(void **state)
     assert_string_equal(rig_output(&r, 1, "err", NULL), "two\nthree\n");
 }
 
-static void many_at_a_time(void **state)
-{
+static void many_at_a_time(void **state) {
     (void)state;
     for (uint32_t i = 0; i < 300; i++) {
         char line[64];
@@ -267,8 +257,7 @@ static void many_at_a_time(void **state)
         assert_int_equal(rig_exit(&r, i).why, WIRE_WHY_RETURN);
 }
 
-static void spawn_errors(void **state)
-{
+static void spawn_errors(void **state) {
     (void)state;
     rig_start(&r, &(struct rig_start){.slot = 0, .cwd = "/no/such", .argv = {"/bin/true"}});
     assert_int_equal(rig_exit(&r, 0).spawn_errno, ENOENT);
@@ -281,8 +270,7 @@ static void spawn_errors(void **state)
     assert_int_equal(WEXITSTATUS(rig_exit(&r, 0).status), 9);
 }
 
-static void direct_and_fallback(void **state)
-{
+static void direct_and_fallback(void **state) {
     (void)state;
     rig_start(&r, &(struct rig_start){.slot = 0,
                                       .flags = WIRE_START_DIRECT,
@@ -298,8 +286,7 @@ static void direct_and_fallback(void **state)
     assert_non_null(strstr(rig_output(&r, 1, "err", NULL), "not found"));
 }
 
-static void signals_are_told(void **state)
-{
+static void signals_are_told(void **state) {
     (void)state;
     const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
@@ -310,21 +297,20 @@ static void signals_are_told(void **state)
     }
 }
 
-static uint64_t blocks_of(const char *name)
-{
+static uint64_t blocks_of(const char *name) {
     char path[256];
     struct stat st;
     snprintf(path, sizeof path, "%s/out/%s", r.dir, name);
     return stat(path, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
 }
 
-static void flood_stays_bounded(void **state)
-{
+static void flood_stays_bounded(void **state) {
     (void)state;
     rig_down(&r);
     rig_up(&r, &(struct supervisor_options){.output_max = 1 << 20});
-    rig_sh(&r, 0, "echo first; i=0; while [ $i -lt 40 ]; do head -c 1000000 /dev/zero; sleep 0.03; "
-                  "i=$((i+1)); done; echo last");
+    rig_sh(&r, 0,
+           "echo first; i=0; while [ $i -lt 40 ]; do head -c 1000000 /dev/zero; sleep 0.03; "
+           "i=$((i+1)); done; echo last");
     struct wire_exit e = rig_exit(&r, 0);
     assert_int_equal(e.out_bytes, 40000000 + 6 + 5);
     assert_true(blocks_of("0.out") <= (1 << 20) + 65536);
@@ -341,8 +327,7 @@ static void flood_stays_bounded(void **state)
     rig_until(blocks_of("0.out") == 0);
 }
 
-int main(void)
-{
+int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, up, down)
     const struct CMUnitTest tests[] = {
         T(exit_status_and_usage),

@@ -31,6 +31,8 @@ static void check_verb(const struct verb *verb) {
     if (!verb->min_operands && verb->max_operands)
         assert_int_equal(verb->operands[0], '[');
     assert_null(verb->options[VERB_TABLES_MAX - 1]);
+    if (!verb->run)
+        fail_msg("%s does nothing: it has no .run", verb->name);
 }
 
 static void verb_rows(void **state) {

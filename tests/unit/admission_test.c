@@ -1,0 +1,126 @@
+/* admission.h: tables of capacity and load to room. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "worker/admission.h"
+
+#define G (UINT64_C(1) << 30)
+
+static void room_by_table(void **state) {
+    (void)state;
+    static const struct {
+        struct capacity capacity;
+        struct load load;
+        struct room room;
+    } rows[] = {
+        /* idle: all but the reserve */
+        {{8 * G, G, 4000, 64}, {0, 16 * G, 0, 0}, {7 * G, 4000, 64}},
+        /* what was promised is gone */
+        {{8 * G, G, 4000, 64}, {3 * G, 16 * G, 1500, 3}, {4 * G, 2500, 61}},
+        /* the machine has less than was promised away: others use it too */
+        {{8 * G, G, 4000, 64}, {0, 3 * G, 0, 0}, {2 * G, 4000, 64}},
+        {{8 * G, G, 4000, 64}, {5 * G, 5 * G, 0, 1}, {2 * G, 4000, 63}},
+        /* nothing is left, and nothing goes below 0 */
+        {{8 * G, G, 4000, 64}, {0, G, 0, 0}, {0, 4000, 64}},
+        {{8 * G, G, 4000, 64}, {0, 0, 0, 0}, {0, 4000, 64}},
+        {{8 * G, G, 4000, 64}, {9 * G, 16 * G, 4001, 65}, {0, 0, 0}},
+        {{8 * G, G, 4000, 64}, {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT32_MAX}, {0, 0, 0}},
+        /* more than 32 bits of milli-cores promised are not taken modulo 2^32 */
+        {{8 * G, G, 4000, 64}, {0, 16 * G, (UINT64_C(1) << 32) + 1, 0}, {7 * G, 0, 64}},
+        /* a reserve as large as the memory, or larger */
+        {{G, G, 1000, 1}, {0, 16 * G, 0, 0}, {0, 1000, 1}},
+        {{G, 2 * G, 1000, 1}, {0, 16 * G, 0, 0}, {0, 1000, 1}},
+        {{G, UINT64_MAX, 1000, 1}, {0, UINT64_MAX, 0, 0}, {0, 1000, 1}},
+        {{UINT64_MAX, 0, UINT32_MAX, UINT32_MAX},
+         {0, UINT64_MAX, 0, 0},
+         {UINT64_MAX, UINT32_MAX, UINT32_MAX}},
+        {{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0}},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct room room = admission_room(&rows[i].capacity, &rows[i].load);
+        if (room.mem_bytes != rows[i].room.mem_bytes || room.mcpu != rows[i].room.mcpu ||
+            room.slots != rows[i].room.slots)
+            fail_msg("row %zu: %llu bytes, %u mcpu, %u slots", i,
+                     (unsigned long long)room.mem_bytes, room.mcpu, room.slots);
+    }
+}
+
+static void largest_ignores_the_load(void **state) {
+    (void)state;
+    struct capacity capacity = {8 * G, G, 4000, 64};
+    struct room room = admission_largest(&capacity);
+    assert_int_equal(room.mem_bytes, 7 * G);
+    assert_int_equal(room.mcpu, 4000);
+    assert_int_equal(room.slots, 64);
+}
+
+static void fits_needs_all_three(void **state) {
+    (void)state;
+    struct room room = {G, 1000, 1};
+    assert_true(admission_fits(&room, G, 1000));
+    assert_true(admission_fits(&room, 0, 0));
+    assert_false(admission_fits(&room, G + 1, 1000));
+    assert_false(admission_fits(&room, G, 1001));
+    assert_false(admission_fits(&room, UINT64_MAX, 0));
+    room.slots = 0;
+    assert_false(admission_fits(&room, 0, 0));
+}
+
+static void ahead_by_table(void **state) {
+    (void)state;
+    static const struct {
+        uint32_t running;
+        uint64_t wall_us;
+        uint32_t ahead;
+    } rows[] = {
+        {0, 1000, 0},                /* nothing runs: what is claimed starts at once */
+        {4, 0, 0},                   /* not known yet */
+        {1, 1000, 100},              /* 1 ms each: 100 in 100 ms */
+        {2, 50000, 4},               /* */
+        {1, 99999, 1},               /* just under AHEAD_MS */
+        {1, 100000, 0},              /* as long as AHEAD_MS: none */
+        {4096, 100000, 0},           /* also of many */
+        {4096, 99999, AHEAD_MOST},   /* no more than that */
+        {1, 1, AHEAD_MOST},          /* */
+        {UINT32_MAX, 1, AHEAD_MOST}, /* nothing overflows */
+        {UINT32_MAX, UINT64_MAX, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        uint32_t ahead = admission_ahead(rows[i].running, rows[i].wall_us);
+        if (ahead != rows[i].ahead)
+            fail_msg("row %zu: %u", i, ahead);
+    }
+}
+
+static void mean_follows_and_stays_known(void **state) {
+    (void)state;
+    assert_int_equal(admission_mean(0, 800), 800); /* the first value */
+    assert_int_equal(admission_mean(0, 0), 1);     /* 0 means not known */
+    assert_int_equal(admission_mean(800, 1600), 900);
+    assert_int_equal(admission_mean(800, 0), 700);
+    assert_int_equal(admission_mean(UINT64_MAX, UINT64_MAX), UINT64_MAX);
+    uint64_t mean = 1000000;
+    for (int i = 0; i < 100; i++) {
+        mean = admission_mean(mean, 0);
+        assert_true(mean > 0);
+    }
+    assert_true(mean < 10);
+    for (int i = 0; i < 200; i++)
+        mean = admission_mean(mean, 1000000);
+    assert_in_range(mean, 999900, 1000000);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(room_by_table),
+        cmocka_unit_test(largest_ignores_the_load),
+        cmocka_unit_test(fits_needs_all_three),
+        cmocka_unit_test(ahead_by_table),
+        cmocka_unit_test(mean_follows_and_stays_known),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -110,7 +110,11 @@ alive() {
 cli() {
     local pass
     pass=$(env_value pass)
-    REDISCLI_AUTH=$pass timeout 5 redis-cli ${pass:+--no-auth-warning} -s "$socket" "$@" 2>&1 </dev/null
+    (
+        # An empty one would be sent too, and be refused.
+        if [ -n "$pass" ]; then export REDISCLI_AUTH=$pass; else unset REDISCLI_AUTH; fi
+        timeout 5 redis-cli ${pass:+--no-auth-warning} -s "$socket" "$@" 2>&1 </dev/null
+    )
 }
 
 is_loopback() {

@@ -51,8 +51,9 @@ bool register_read(const redisReply *reply, struct register_answer *answer) {
     if (status != REGISTER_TAKEN)
         return true;
     const redisReply *info = element(reply, 1);
-    if (is_text(info))
-        answer->info = (struct slice){info->str, (size_t)info->len};
+    if (!is_text(info))
+        return false;
+    answer->info = (struct slice){info->str, (size_t)info->len};
     return read_integer(element(reply, 2), &answer->age_ms);
 }
 
@@ -79,7 +80,7 @@ bool claim_read(const redisReply *reply, struct claim_answer *answer) {
     static const char *const words[] = {"ok", "gone", "stopped"};
     int status = read_word(element(reply, 0), words, 3);
     if (status < 0 || !read_integer(element(reply, 1), &answer->due_ms) ||
-        !read_integer(element(reply, 2), &answer->more))
+        !read_integer(element(reply, 2), &answer->more) || (reply->elements - 3) % 2 != 0)
         return false;
     answer->status = (enum claim_status)status;
     answer->count = (reply->elements - 3) / 2;
@@ -232,7 +233,8 @@ void leave_build(struct cmd *c, const char *queue_key, const char *worker,
 }
 
 bool leave_read(const redisReply *reply) {
-    return is_text(reply) && strcmp(reply->str, "again") != 0;
+    static const char *const gone[] = {"ok", "gone"};
+    return read_word(reply, gone, 2) >= 0;
 }
 
 void maintain_build(struct cmd *c, const char *queue_key, uint32_t max_losses,

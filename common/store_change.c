@@ -11,6 +11,8 @@ static const struct {
 } changes[] = {{"cancel", false}, {"hold", false},    {"release", false}, {"prioritize", true},
                {"retry", false},  {"requeue", false}, {"forget", true}};
 
+#define CHANGE_BATCH 200 /* ids a call: a millisecond of Redis' time */
+
 static bool change_batch(struct store *store, enum store_change change, const char *arg,
                          task_id_t *ids, size_t count, struct change_counts *counts,
                          struct buf *error) {
@@ -37,8 +39,8 @@ static bool change_batch(struct store *store, enum store_change change, const ch
 static bool change_all(struct store *store, enum store_change change, const char *arg,
                        task_id_t *ids, size_t count, struct change_counts *counts,
                        struct buf *error) {
-    for (size_t at = 0; at < count; at += STORE_BATCH) {
-        size_t part = count - at < STORE_BATCH ? count - at : STORE_BATCH;
+    for (size_t at = 0; at < count; at += CHANGE_BATCH) {
+        size_t part = count - at < CHANGE_BATCH ? count - at : CHANGE_BATCH;
         if (!change_batch(store, change, arg, ids + at, part, counts, error))
             return false;
     }

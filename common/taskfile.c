@@ -253,8 +253,7 @@ struct taskfile_place taskfile_place(const struct taskfile *f, enum task_option_
     if (!f->jsonl)
         return any ? f->after_any : f->after;
     return (struct taskfile_place){
-        f->lines.number,
-        taskjson_column(f->line, f->line_len, any ? "after_any" : "after")};
+        f->lines.number, taskjson_column(f->line, f->line_len, any ? "after_any" : "after")};
 }
 
 static bool parse_line(struct taskfile *f, const char *line, size_t len, struct task *task,

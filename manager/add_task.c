@@ -67,7 +67,8 @@ static const struct opt task_option_rows[] = {
 #undef X
         OPT_END};
 
-/* --- the tasks of a command line --------------------------------------------------------------- */
+/* --- the tasks of a command line ---------------------------------------------------------------
+ */
 
 /* Hands out task by task; the task borrows from here until the next one. */
 struct adding {
@@ -81,7 +82,7 @@ struct adding {
 };
 
 /* The task options of the command line. */
-static bool set_options(struct options *options, const struct args *args, struct buf *error) {
+static bool set_options(struct options *set, const struct args *args, struct buf *error) {
     for (size_t i = 0; i < task_options_count; i++) {
         const struct task_option_info *info = &task_options[i];
         char name[32];
@@ -95,13 +96,13 @@ static bool set_options(struct options *options, const struct args *args, struct
             size_t pair = info->form == FORM_PAIR ? strcspn(value->text, "=") : 0;
             const char *text = value->text + pair + (pair > 0);
             buf_addf(&key, "%s%.*s", info->key, (int)pair, value->text);
-            bool ok = options_set(options, info, key.data, key.len, text, strlen(text), error);
+            bool ok = options_set(set, info, key.data, key.len, text, strlen(text), error);
             buf_free(&key);
             if (!ok)
                 return false;
         }
     }
-    return options_check(options, error);
+    return options_check(set, error);
 }
 
 static void adding_free(struct adding *a) {
@@ -176,7 +177,8 @@ static bool adding_next(struct adding *a, struct buf *error) {
            set_place(a, error);
 }
 
-/* --- what is done with them -------------------------------------------------------------------- */
+/* --- what is done with them --------------------------------------------------------------------
+ */
 
 /* For each task; false to stop, with an error or after a signal. */
 typedef bool adding_each(struct adding *a, void *arg, struct buf *error);
@@ -191,9 +193,9 @@ static bool each_task(const struct args *args, adding_each *each, void *arg, str
     return !error->len;
 }
 
-static bool no_more(struct adding *a, void *arg, struct buf *error) {
+static bool nothing(struct adding *a, void *arg, struct buf *error) {
     (void)a, (void)arg, (void)error;
-    return false;
+    return true;
 }
 
 static bool check(const struct args *args, struct buf *error) {
@@ -202,27 +204,24 @@ static bool check(const struct args *args, struct buf *error) {
         buf_adds(error, "--type: expected one type");
         return false;
     }
-    return each_task(args, no_more, NULL, error);
-}
-
-static bool count_one(struct adding *a, void *arg, struct buf *error) {
-    (void)a, (void)error;
-    ++*(uint64_t *)arg;
-    return true;
+    return each_task(args, nothing, NULL, error);
 }
 
 struct printing {
     struct session *session;
     struct refs refs;
     struct buf lines;
+    bool failed; /* and was told so */
 };
 
 /* The queue is asked only for what an option names. */
 static bool print_task(struct adding *a, void *arg, struct buf *error) {
     struct printing *p = arg;
     bool refers = task_option(&a->task, OPT_AFTER) || task_option(&a->task, OPT_AFTER_ANY);
-    if (refers && !p->refs.store && !(p->refs.store = session_store(p->session)))
+    if (refers && !p->refs.store && !(p->refs.store = session_store(p->session))) {
+        p->failed = true;
         return false;
+    }
     buf_clear(&p->lines);
     if (refers && refs_resolve(&p->refs, &a->task, &p->lines, error) != REFS_OK)
         return false;
@@ -248,6 +247,7 @@ static bool add_id(struct adding *a, void *arg, struct buf *error) {
 }
 
 struct loading {
+    const struct session *session;
     struct store_load *load;
     struct progress *progress;
     uint64_t done;
@@ -256,14 +256,15 @@ struct loading {
 static bool load_one(struct adding *a, void *arg, struct buf *error) {
     struct loading *l = arg;
     if (!l->progress)
-        l->progress = progress_new(stderr, "adding", adding_total(a), false);
+        l->progress = progress_new(stderr, "adding", adding_total(a), l->session->quiet);
     if (!store_load_add(l->load, &a->task, error))
         return false;
     progress_set(l->progress, ++l->done);
     return true;
 }
 
-/* --- the verb ------------------------------------------------------------------------------------ */
+/* --- the verb ------------------------------------------------------------------------------------
+ */
 
 #define IDS_MOST 1000 /* in a JSON answer */
 
@@ -277,7 +278,7 @@ static int print_all(struct session *session, const struct args *args) {
     refs_free(&p.refs);
     buf_free(&p.lines);
     buf_free(&error);
-    return ok ? EXIT_DONE : EXIT_FAILED;
+    return ok && !p.failed ? EXIT_DONE : EXIT_FAILED;
 }
 
 /* The answer: counts and the id of one task, as JSON those of up to IDS_MOST; --quiet, only ids. */
@@ -307,8 +308,8 @@ static int answer(struct session *session, const struct args *args,
 
 static int load_all(struct session *session, const struct args *args) {
     struct buf error = BUF_INIT;
-    struct loading l = {store_load_begin(session->store, args_bool(args, "retry_failed"), &error),
-                        NULL, 0};
+    struct loading l = {.session = session};
+    l.load = store_load_begin(session->store, args_bool(args, "retry_failed"), &error);
     struct load_counts counts;
     int code = EXIT_FAILED;
     if (l.load)
@@ -349,9 +350,13 @@ const struct verb verb_add_task = {
              "with the list before it. {1} and {NAME} stand for the value of a list, {} for "
              "all of them; a command without any gets all at its end. The values become "
              "columns of exportTask.\n\n"
+             "The answer counts new, known, updated, duplicate and failed tasks as loadTask's "
+             "does, with the id when it is one task. With --quiet it is the ids, one a line; "
+             "--json has those of up to 1000 tasks.\n\n"
              "  redisManager addTask --min_dram 2 -- ./sim {1} {2} ::: lru fifo ::: 1 2 4\n"
              "  redisManager addTask './sim --size={size} >{size}.log' :::size 1 2 4\n"
-             "  redisManager addTask gzip -k ::: *.txt",
+             "  redisManager addTask gzip -k ::: *.txt\n"
+             "  id=$(redisManager addTask --quiet ./prepare)",
     .group = GROUP_LOAD,
     .flags = VERB_ANSWERS | VERB_COMMAND,
     .options = {options, task_option_rows},

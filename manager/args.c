@@ -11,6 +11,7 @@ struct reader {
     const char *const *words;
     size_t count, at;
     struct buf *error;
+    enum args_ending ending;
 };
 
 static bool unknown_option(struct reader *reader, const char *dashes, const char *name,
@@ -76,7 +77,8 @@ static bool value_from_next(struct reader *reader, const struct opt *opt) {
     if (!opt_takes_value(opt)) {
         bool on;
         const char *expected;
-        if (!next || !units_parse_bool(next, strlen(next), &on, &expected))
+        if (!next || reader->ending == ARGS_COMMAND ||
+            !units_parse_bool(next, strlen(next), &on, &expected))
             return add_value(reader, opt, "true");
     } else if (!next) {
         buf_addf(reader->error, "--%s: expected a value after it: --%s %s", opt->name, opt->name,
@@ -116,7 +118,8 @@ static void add_operand(struct args *args, const char *word) {
 bool args_parse(struct args *args, const struct opt_tables *tables, enum args_ending ending,
                 const char *const *words, size_t count, struct buf *error) {
     *args = (struct args){.tables = *tables};
-    struct reader reader = {.args = args, .words = words, .count = count, .at = 0, .error = error};
+    struct reader reader = {
+        .args = args, .words = words, .count = count, .at = 0, .ending = ending, .error = error};
     bool options = true;
     while (reader.at < count) {
         const char *word = words[reader.at++];

@@ -29,7 +29,9 @@ struct args {
 /* Where options end (args_parse's `ending`). */
 enum args_ending {
     ARGS_ANYWHERE, /* options may follow operands, until `--` */
-    ARGS_COMMAND   /* the first operand and all after it is a command */
+    /* The first operand and all after it is a command. A BOOL has a value only by '=': `true`
+     * behind it is the command. */
+    ARGS_COMMAND
 };
 
 /*

@@ -17,8 +17,9 @@
 #include "manager/progress.h"
 #include "manager/select.h"
 
-#define SHOWN_MOST   50 /* tasks that --dry_run lists */
-#define UNKNOWN_MOST 5  /* ids that a message names */
+#define GATHERED     1000 /* tasks that are changed together; the store splits them */
+#define SHOWN_MOST   50   /* tasks that --dry_run lists */
+#define UNKNOWN_MOST 5    /* ids that a message names */
 
 struct changing {
     struct session *session;
@@ -26,12 +27,12 @@ struct changing {
     const struct change_plan *plan;
     struct select select;
     bool dry_run;
-    bool *seen;            /* for select.ids */
-    task_id_t ids[STORE_BATCH];
-    size_t count;          /* in ids */
-    uint64_t walked;       /* tasks of this pass */
-    uint64_t matched;      /* of them, to be changed */
-    uint64_t left;         /* what --limit leaves for this pass; UINT64_MAX without */
+    bool *seen; /* for select.ids */
+    task_id_t ids[GATHERED];
+    size_t count;                      /* in ids */
+    uint64_t walked;                   /* tasks of this pass */
+    uint64_t matched;                  /* of them, to be changed */
+    uint64_t left;                     /* what --limit leaves for this pass; UINT64_MAX without */
     uint64_t states[TASK_STATE_COUNT]; /* dry_run: matched; else skipped for their state */
     struct change_counts counts;
     struct table *table; /* of --dry_run */
@@ -40,7 +41,8 @@ struct changing {
     bool failed;
 };
 
-/* --- one task ---------------------------------------------------------------------------------- */
+/* --- one task ----------------------------------------------------------------------------------
+ */
 
 static bool flush(struct changing *c) {
     if (c->count && !store_change(c->store, c->plan->change, c->plan->arg, c->ids, c->count,
@@ -105,13 +107,14 @@ static bool change_one(const struct store_task *task, void *arg) {
         show(c, task);
     } else {
         memcpy(c->ids[c->count++], task->id, sizeof task->id);
-        if (c->count == STORE_BATCH && !flush(c))
+        if (c->count == GATHERED && !flush(c))
             return false;
     }
     return c->matched < c->left;
 }
 
-/* --- all of them --------------------------------------------------------------------------------- */
+/* --- all of them ---------------------------------------------------------------------------------
+ */
 
 static enum store_source source_of(const struct changing *c) {
     uint32_t wanted = c->plan->states & (c->select.states ? c->select.states : CHANGE_ALL_STATES);
@@ -142,9 +145,10 @@ static bool pass(struct changing *c) {
         with |= STORE_WITH_LOG | STORE_WITH_WORKER;
     c->walked = c->matched = 0;
     memset(c->states, 0, sizeof c->states);
-    bool ok = c->select.id_count ? store_walk_ids(c->store, c->select.ids, c->select.id_count, with,
-                                                  change_one, c, c->error)
-                                 : store_walk(c->store, source_of(c), with, change_one, c, c->error);
+    bool ok = c->select.id_count
+                  ? store_walk_ids(c->store, c->select.ids, c->select.id_count, with, change_one, c,
+                                   c->error)
+                  : store_walk(c->store, source_of(c), with, change_one, c, c->error);
     return ok && !c->failed && flush(c);
 }
 
@@ -158,8 +162,7 @@ static bool passes(struct changing *c) {
         if (!pass(c))
             return false;
         uint64_t changed = c->counts.changed - before;
-        if (c->plan->change != CHANGE_RETRY || !changed || !c->counts.skipped ||
-            interrupt_caught())
+        if (c->plan->change != CHANGE_RETRY || !changed || !c->counts.skipped || interrupt_caught())
             return true;
         if (c->left != UINT64_MAX && (c->left -= changed < c->left ? changed : c->left) == 0)
             return true;
@@ -167,7 +170,8 @@ static bool passes(struct changing *c) {
     }
 }
 
-/* --- the answer ---------------------------------------------------------------------------------- */
+/* --- the answer ----------------------------------------------------------------------------------
+ */
 
 static uint64_t skipped_states(const struct changing *c) {
     uint64_t sum = 0;
@@ -271,11 +275,14 @@ static int answer(struct changing *c) {
     return interrupt_caught() ? interrupt_exit() : unknown ? EXIT_FAILED : EXIT_DONE;
 }
 
-/* --- the verb ------------------------------------------------------------------------------------ */
+/* --- the verb ------------------------------------------------------------------------------------
+ */
 
 static void begin(struct changing *c, const struct args *args) {
-    static const struct table_column columns[] = {
-        {"id", ALIGN_LEFT}, {"state", ALIGN_LEFT}, {"priority", ALIGN_RIGHT}, {"command", ALIGN_LEFT}};
+    static const struct table_column columns[] = {{"id", ALIGN_LEFT},
+                                                  {"state", ALIGN_LEFT},
+                                                  {"priority", ALIGN_RIGHT},
+                                                  {"command", ALIGN_LEFT}};
     select_init(&c->select, args);
     c->seen = xcalloc(c->select.id_count + 1, sizeof *c->seen);
     c->dry_run = args_bool(args, "dry_run");
@@ -320,8 +327,8 @@ int change_tasks(struct session *session, const struct args *args, const struct 
     uint64_t total = 0;
     bool ok = find_total(c, &total);
     if (ok) {
-        c->progress = progress_new(stderr, c->dry_run ? "looking" : plan->doing, total,
-                                   session->quiet);
+        c->progress =
+            progress_new(stderr, c->dry_run ? "looking" : plan->doing, total, session->quiet);
         interrupt_catch();
         ok = passes(c);
     }

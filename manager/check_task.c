@@ -232,9 +232,11 @@ static void add_failed(struct list *list, const struct store_task *task) {
     table_cell(list->table, entry.worker.data, entry.worker.len);
     if (known && list->reasons) {
         struct slice last = view_last_line(entry.reason.data, entry.reason.len);
-        try_entry_describe(&entry, &text);
-        if (last.len)
-            buf_adds(&text, ": ");
+        if (entry.outcome != TRY_DEPENDENCY) {
+            try_entry_describe(&entry, &text);
+            if (last.len)
+                buf_adds(&text, ": ");
+        }
         buf_add(&text, last.data, last.len);
     }
     cut_cell(list->table, (struct slice){text.data, text.len});

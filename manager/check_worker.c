@@ -11,14 +11,15 @@ static const struct table_column columns[] = {
     {"WORKER", ALIGN_LEFT},    {"HOST", ALIGN_LEFT},    {"STATE", ALIGN_LEFT},
     {"REPORT", ALIGN_RIGHT},   {"CORES", ALIGN_RIGHT},  {"PROMISED", ALIGN_RIGHT},
     {"FREE", ALIGN_RIGHT},     {"MEMORY", ALIGN_RIGHT}, {"RUNS", ALIGN_RIGHT},
-    {"FINISHED", ALIGN_RIGHT}, {"FAILED", ALIGN_RIGHT}, {"", ALIGN_LEFT}};
+    {"FINISHED", ALIGN_RIGHT}, {"FAILED", ALIGN_RIGHT}, {"REMARK", ALIGN_LEFT}};
+#define COLUMNS (sizeof columns / sizeof *columns)
 
 struct show {
     const struct session *session;
     const struct args *args;
     bool *seen; /* by operand */
-    struct table *table;
-    json_t *list;
+    struct worker_view *views; /* owned; a worker is small, and there are hundreds at most */
+    size_t count, cap;
 };
 
 static enum table_colour colour_of(const char *state) {
@@ -34,20 +35,18 @@ static void add_bytes(struct table *table, uint64_t bytes) {
     buf_free(&text);
 }
 
-/* Behind its line: what is not as one may expect. */
-static void add_remark(struct table *table, const struct worker_view *view) {
+/* Behind its line: what is not as one may expect; appends. */
+static void add_remark(struct buf *text, const struct worker_view *view) {
     if (!view->live)
-        table_cells(table, view->held ? "its tasks are being taken back" : "");
+        buf_adds(text, view->held ? "its tasks are being taken back" : "");
     else if (*view->reason)
-        table_cells(table, view->reason);
+        buf_adds(text, view->reason);
     else if (*view->want && strcmp(view->want, view->state) != 0 &&
              strcmp(view->state, "paused") != 0)
-        table_cellf(table, "asked to %s", view->want);
-    else
-        table_cells(table, "");
+        buf_addf(text, "asked to %s", view->want);
 }
 
-static void add_row(struct table *table, const struct worker_view *view) {
+static void add_row(struct table *table, const struct worker_view *view, bool remarks) {
     struct buf text = BUF_INIT;
     table_cells(table, view->name);
     table_cells(table, view->host);
@@ -60,14 +59,17 @@ static void add_row(struct table *table, const struct worker_view *view) {
     buf_addc(&text, '/');
     units_add_milli(&text, view->mcpu);
     table_cells(table, text.data);
-    buf_free(&text);
     add_bytes(table, view->live ? view->mem_promised : 0);
     add_bytes(table, view->live ? view->mem_available : 0);
     add_bytes(table, view->mem);
     table_cellf(table, "%llu", (unsigned long long)view->held);
     table_cellf(table, "%llu", (unsigned long long)view->finished);
     table_cellf(table, "%llu", (unsigned long long)view->failed);
-    add_remark(table, view);
+    buf_clear(&text);
+    add_remark(&text, view);
+    if (remarks)
+        table_cells(table, text.data);
+    buf_free(&text);
 }
 
 static bool is_wanted(struct show *show, const char *name) {
@@ -78,33 +80,47 @@ static bool is_wanted(struct show *show, const char *name) {
     return wanted;
 }
 
-static bool show_worker(const struct store_worker *worker, void *arg) {
+static bool keep_worker(const struct store_worker *worker, void *arg) {
     struct show *show = arg;
     struct worker_view view;
     worker_view_init(&view, worker);
-    if (is_wanted(show, view.name)) {
-        if (show->list) {
-            json_array_append_new(show->list, worker_view_json(&view));
-        } else {
-            if (!show->table)
-                show->table = table_new(show->session->out, columns,
-                                        sizeof columns / sizeof *columns);
-            add_row(show->table, &view);
-        }
+    if (!is_wanted(show, view.name)) {
+        worker_view_free(&view);
+        return true;
     }
-    worker_view_free(&view);
+    if (show->count == show->cap) {
+        show->cap = show->cap ? 2 * show->cap : 64;
+        show->views = xrealloc(show->views, show->cap * sizeof *show->views);
+    }
+    show->views[show->count++] = view;
     return true;
 }
 
-static int end_show(struct show *show) {
+static void print_table(const struct show *show) {
+    struct buf remarks = BUF_INIT;
+    for (size_t i = 0; i < show->count; i++)
+        add_remark(&remarks, &show->views[i]);
+    struct table *table =
+        table_new(show->session->out, columns, remarks.len ? COLUMNS : COLUMNS - 1);
+    for (size_t i = 0; i < show->count; i++)
+        add_row(table, &show->views[i], remarks.len > 0);
+    table_free(table);
+    buf_free(&remarks);
+}
+
+static int print_workers(const struct show *show) {
     const struct session *session = show->session;
     int code = EXIT_DONE;
-    if (show->list)
-        print_json(session->out, json_pack("{s:o}", "workers", show->list));
-    else if (show->table)
-        table_free(show->table);
-    else if (!show->args->operand_count)
+    if (session->json) {
+        json_t *list = json_array();
+        for (size_t i = 0; i < show->count; i++)
+            json_array_append_new(list, worker_view_json(&show->views[i]));
+        print_json(session->out, json_pack("{s:o}", "workers", list));
+    } else if (show->count) {
+        print_table(show);
+    } else if (!show->args->operand_count) {
         fprintf(session->out, "no workers\n");
+    }
     for (size_t i = 0; i < show->args->operand_count; i++)
         if (!show->seen[i]) {
             session_error(session, "%s: there is no such worker in queue %s",
@@ -121,17 +137,15 @@ static int check_worker(struct session *session, const struct args *args) {
     struct buf error = BUF_INIT;
     int64_t due_ms;
     int code = EXIT_FAILED;
-    struct show show = {session, args, xcalloc(args->operand_count, sizeof *show.seen), NULL,
-                        session->json ? json_array() : NULL};
+    struct show show = {session, args, xcalloc(args->operand_count, sizeof *show.seen), NULL, 0, 0};
     if (store_maintain(store, &due_ms, &error) &&
-        store_walk_workers(store, show_worker, &show, &error)) {
-        code = end_show(&show);
-    } else {
+        store_walk_workers(store, keep_worker, &show, &error))
+        code = print_workers(&show);
+    else
         session_error(session, "%s", error.data);
-        json_decref(show.list);
-        if (show.table)
-            table_free(show.table);
-    }
+    for (size_t i = 0; i < show.count; i++)
+        worker_view_free(&show.views[i]);
+    free(show.views);
     free(show.seen);
     buf_free(&error);
     return code;

@@ -1,4 +1,32 @@
+#include <inttypes.h>
+
+#include "common/store.h"
 #include "manager/command.h"
+#include "manager/print.h"
+
+static int cleanup(struct session *session, const struct args *args) {
+    struct store *store = session_store(session);
+    if (!store)
+        return EXIT_FAILED;
+    (void)args;
+    struct buf error = BUF_INIT;
+    struct cleanup_counts counts;
+    bool ok = store_cleanup(store, &counts, &error);
+    if (!ok)
+        session_error(session, "%s", error.data);
+    else if (session->json)
+        print_json(session->out,
+                   json_pack("{s:I, s:I, s:I}", "tasks_taken", (json_int_t)counts.leases_ended,
+                             "workers_forgotten", (json_int_t)counts.workers_forgotten,
+                             "loads_closed", (json_int_t)counts.loads_closed));
+    else
+        fprintf(session->out,
+                "%" PRIu64 " tasks taken from lost workers, %" PRIu64 " workers forgotten, %" PRIu64
+                " loads closed\n",
+                counts.leases_ended, counts.workers_forgotten, counts.loads_closed);
+    buf_free(&error);
+    return ok ? EXIT_DONE : EXIT_FAILED;
+}
 
 const struct verb verb_cleanup = {
     .name = "cleanup",
@@ -11,4 +39,5 @@ const struct verb verb_cleanup = {
              "runs.",
     .group = GROUP_REPAIR,
     .flags = VERB_ANSWERS,
+    .run = cleanup,
 };

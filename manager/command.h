@@ -120,8 +120,8 @@ struct session {
 };
 
 /*
- * The queue, opened by the first call and shared by all verbs of a chain. NULL when that failed: the
- * error has been printed.
+ * The queue, opened by the first call and shared by all verbs of a chain. NULL when that failed:
+ * the error has been printed.
  */
 struct store *session_store(struct session *session);
 void session_close(struct session *session);

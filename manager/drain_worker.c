@@ -1,6 +1,11 @@
 #include "manager/command.h"
 #include "manager/worker_names.h"
 
+static int drain_worker(struct session *session, const struct args *args) {
+    return worker_names_want(session, args, "drain",
+                             "asked to finish what they run and take nothing new");
+}
+
 const struct verb verb_drain_worker = {
     .name = "drainWorker",
     .operands = "[NAME…]",
@@ -11,4 +16,5 @@ const struct verb verb_drain_worker = {
     .flags = VERB_ANSWERS,
     .options = {worker_names_options},
     .check = worker_names_check,
+    .run = drain_worker,
 };

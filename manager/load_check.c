@@ -100,11 +100,8 @@ static int judge(const struct check *c, bool read) {
 int load_check(struct session *session, struct taskfile *file, enum load_check_refs mode, bool bar,
                uint64_t *tasks) {
     struct check *c = xcalloc(1, sizeof *c);
-    *c = (struct check){.session = session,
-                        .file = file,
-                        .mode = mode,
-                        .error = BUF_INIT,
-                        .lines = BUF_INIT};
+    *c = (struct check){
+        .session = session, .file = file, .mode = mode, .error = BUF_INIT, .lines = BUF_INIT};
     refs_init(&c->refs, mode == LOAD_CHECK_QUEUE ? session_store(session) : NULL);
     c->progress = progress_new(stderr, "checking", 0, session->quiet || !bar);
     taskfile_rewind(file);

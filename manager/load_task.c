@@ -43,11 +43,13 @@ static bool check(const struct args *args, struct buf *error) {
     return named != (args->operand_count > 0);
 }
 
-/* --- the file ------------------------------------------------------------------------------------ */
+/* --- the file ------------------------------------------------------------------------------------
+ */
 
 static struct taskfile *open_file(struct session *session, const struct args *args) {
     struct buf error = BUF_INIT;
-    const char *path = args_given(args, "taskfile") ? args_text(args, "taskfile") : args->operands[0];
+    const char *path =
+        args_given(args, "taskfile") ? args_text(args, "taskfile") : args->operands[0];
     struct taskfile *file =
         taskfile_open(path, (enum taskfile_format)args_number(args, "format"), &error);
     if (file && args_given(args, "name") &&
@@ -79,7 +81,8 @@ static int foresee(struct session *session, const struct args *args) {
     return code;
 }
 
-/* --- the second pass ----------------------------------------------------------------------------- */
+/* --- the second pass -----------------------------------------------------------------------------
+ */
 
 /*
  * The next task of a file that has been checked. False at its end, after a signal, and, with an

@@ -9,7 +9,8 @@
 #include "common/store.h"
 #include "manager/command.h"
 
-/* Appends "3 new, 0 known, 0 updated, 0 duplicate, 0 failed"; ", 2 retried" when it was asked for. */
+/* Appends "3 new, 0 known, 0 updated, 0 duplicate, 0 failed"; ", 2 retried" when it was asked for.
+ */
 void loading_counts(const struct load_counts *counts, bool retry_failed, struct buf *out);
 /* {"new": 3, …}, a new reference. */
 json_t *loading_json(const struct load_counts *counts);

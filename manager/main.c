@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <locale.h>
+#include <signal.h>
 #include <string.h>
 
 #include "manager/chain.h"
@@ -76,16 +77,24 @@ static int run_chain(struct chain *chain, const struct config *config) {
     return code;
 }
 
-/* An answer that did not reach its reader (a full disk) is a failure. */
+/* An answer that did not reach its reader (a full disk) is a failure. One that was not wanted any
+ * more
+ * (`| head`) ends the program as it ends every other. */
 static int finish(int code) {
+    errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout))
         return code;
+    if (errno == EPIPE || !errno) {
+        signal(SIGPIPE, SIG_DFL);
+        raise(SIGPIPE);
+    }
     fprintf(stderr, "redisManager: cannot write the answer: %s\n", strerror(errno));
     return code ? code : EXIT_FAILED;
 }
 
 int main(int argc, char **argv) {
     setlocale(LC_CTYPE, "");
+    signal(SIGPIPE, SIG_IGN); /* a Redis that goes away is an error to tell, not the end */
     struct chain chain;
     struct config config;
     struct buf error = BUF_INIT;

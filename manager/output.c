@@ -1,5 +1,6 @@
 #include "manager/output.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <zlib.h>
 

@@ -1,6 +1,10 @@
 #include "manager/command.h"
 #include "manager/worker_names.h"
 
+static int resume_worker(struct session *session, const struct args *args) {
+    return worker_names_want(session, args, "run", "may take tasks again");
+}
+
 const struct verb verb_resume_worker = {
     .name = "resumeWorker",
     .operands = "[NAME…]",
@@ -12,4 +16,5 @@ const struct verb verb_resume_worker = {
     .flags = VERB_ANSWERS,
     .options = {worker_names_options},
     .check = worker_names_check,
+    .run = resume_worker,
 };

@@ -24,14 +24,14 @@ static int set_task(struct session *session, const struct args *args) {
     char priority[24], done[40];
     snprintf(priority, sizeof priority, "%" PRIu64, args_number(args, "priority"));
     snprintf(done, sizeof done, "set to priority %s", priority);
-    const struct change_plan plan = {
-        .change = CHANGE_PRIORITY,
-        .arg = priority,
-        .states = CHANGE_BIT(TASK_WAITING) | CHANGE_BIT(TASK_TODO) | CHANGE_BIT(TASK_DELAYED) |
-                  CHANGE_BIT(TASK_HELD) | CHANGE_BIT(TASK_IN_PROGRESS),
-        .doing = "setting",
-        .done = done,
-        .field = "changed"};
+    const struct change_plan plan = {.change = CHANGE_PRIORITY,
+                                     .arg = priority,
+                                     .states = CHANGE_BIT(TASK_WAITING) | CHANGE_BIT(TASK_TODO) |
+                                               CHANGE_BIT(TASK_DELAYED) | CHANGE_BIT(TASK_HELD) |
+                                               CHANGE_BIT(TASK_IN_PROGRESS),
+                                     .doing = "setting",
+                                     .done = done,
+                                     .field = "changed"};
     return change_tasks(session, args, &plan);
 }
 

@@ -81,11 +81,12 @@ static void put_state(const struct session *session, const struct store_detail *
 
 static void put_request(const struct session *session, const struct store_task *task) {
     struct buf text = BUF_INIT;
-    buf_addf(&text, "%s, priority %u, memory ", task_type_name(task->task.type),
-             task->head.priority);
-    view_add_mem(&text, task->head.mem_bytes);
-    buf_adds(&text, ", cores ");
-    view_add_mcpu(&text, task->head.mcpu);
+    buf_addf(&text, "%s, priority %u, ", task_type_name(task->task.type), task->head.priority);
+    if (task->head.mem_bytes)
+        view_add_mem(&text, task->head.mem_bytes);
+    buf_addf(&text, "%s memory, ", task->head.mem_bytes ? "" : "no");
+    units_add_milli(&text, task->head.mcpu);
+    buf_adds(&text, task->head.mcpu == 1000 ? " core" : " cores");
     put_text(session, "request", &text);
 }
 
@@ -205,6 +206,8 @@ static void put_reasons(const struct session *session, struct slice log) {
     struct try_entry entry;
     while (try_log_next(&log, &entry)) {
         struct slice rest = entry.reason;
+        if (entry.outcome == TRY_DEPENDENCY)
+            continue;
         if (entry.path.len)
             fprintf(session->out, "try %u: output kept on %.*s in %.*s\n", entry.try_number,
                     (int)entry.node.len, entry.node.data, (int)entry.path.len, entry.path.data);
@@ -228,6 +231,8 @@ static void put_tries(const struct session *session, struct slice log) {
     struct try_entry entry;
     struct table *table = NULL;
     while (try_log_next(&log, &entry)) {
+        if (entry.outcome == TRY_DEPENDENCY) /* no try; told as why it does not run */
+            continue;
         if (!table) {
             fputc('\n', session->out);
             table = table_new(session->out, try_columns, sizeof try_columns / sizeof *try_columns);

@@ -1,6 +1,10 @@
 #include "manager/command.h"
 #include "manager/worker_names.h"
 
+static int stop_worker(struct session *session, const struct args *args) {
+    return worker_names_want(session, args, "stop", "asked to finish what they run and leave");
+}
+
 const struct verb verb_stop_worker = {
     .name = "stopWorker",
     .operands = "[NAME…]",
@@ -12,4 +16,5 @@ const struct verb verb_stop_worker = {
     .flags = VERB_ANSWERS,
     .options = {worker_names_options},
     .check = worker_names_check,
+    .run = stop_worker,
 };

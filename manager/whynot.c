@@ -220,7 +220,9 @@ static void say_unmet(const struct fit *fit, json_t *why) {
     }
     for (size_t i = 0; i < fit->word_count; i++)
         if (!fit->met[i])
-            say(why, "it needs %s, which no live worker has", fit->words[i]);
+            say(why, "it needs %s%s, which no live worker has",
+                strncmp(fit->words[i], "label:", 6) ? "" : "the label ",
+                fit->words[i] + (strncmp(fit->words[i], "label:", 6) ? 0 : 6));
     if (json_array_size(why) == before)
         say(why, "no live worker has all that it needs at the same time");
     buf_free(&needs);
@@ -317,6 +319,13 @@ static bool say_todo(struct store *store, const struct config *config,
     return ok;
 }
 
+/* One that failed without a try of its own; other reasons are those of its tries. */
+static void say_failed(struct slice log, json_t *why) {
+    struct try_entry entry;
+    if (try_log_last(log, &entry) && entry.outcome == TRY_DEPENDENCY)
+        say(why, "%.*s", (int)entry.reason.len, entry.reason.data);
+}
+
 bool whynot_find(struct store *store, const struct config *config,
                  const struct store_detail *detail, json_t *why, struct buf *error) {
     struct buf text = BUF_INIT;
@@ -336,9 +345,11 @@ bool whynot_find(struct store *store, const struct config *config,
         say(why, "it is held; releaseTask lets it go");
         ok = detail->unresolved <= 0 || say_after(store, detail, why, error);
         break;
+    case TASK_FAILED:
+        say_failed(detail->task.log, why);
+        break;
     case TASK_IN_PROGRESS:
     case TASK_FINISHED:
-    case TASK_FAILED:
     case TASK_CANCELLED:
         break;
     }

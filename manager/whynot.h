@@ -10,7 +10,8 @@
 #include "common/store.h"
 
 /*
- * Appends to `why` (an array) a sentence for each reason; none for a task that runs or has ended.
+ * Appends to `why` (an array) a sentence for each reason; none for a task that runs or has
+ * ended by itself.
  * The configuration tells what workers keep free by default. False: an error of Redis.
  */
 bool whynot_find(struct store *store, const struct config *config,

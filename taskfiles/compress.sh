@@ -10,7 +10,7 @@ for tool in gzip bzip2 xz; do
     for level in 1 6 9; do
         echo "#@ arg.tool=$tool arg.level=$level"
         for file in "$directory"/*; do
-            [ -f "$file" ] && [ ! -L "$file" ] || continue
+            if [ ! -f "$file" ] || [ -L "$file" ]; then continue; fi
             echo "#@ arg.file=${file##*/}"
             echo "shell:$level:64MiB:1:s=\$(date +%s%N); c=\$($tool -c -$level $file | wc -c);" \
                 "e=\$(date +%s%N); echo \$(wc -c <$file) \$c \$(((e - s) / 1000))e-6"

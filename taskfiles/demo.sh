@@ -6,12 +6,15 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export PATH=${DISTCOMP_BIN:-$here/bin}:$PATH
 dir=$(mktemp -d "${TMPDIR:-/tmp}/distcomp-demo.XXXXXX")
-export DISTCOMP_RUN_DIR=$dir/run DISTCOMP_STATE_DIR=$dir/worker DISTCOMP_QUEUE=demo DISTCOMP_CONF=
+export DISTCOMP_RUN_DIR=$dir/run DISTCOMP_STATE_DIR=$dir/worker DISTCOMP_QUEUE=demo
 unset DISTCOMP_CONF DISTCOMP_REDIS
 worker=
 
 finish() {
-    [ -z "$worker" ] || kill "$worker" 2>/dev/null && wait "$worker" 2>/dev/null || true
+    if [ -n "$worker" ]; then
+        kill "$worker" 2>/dev/null || true
+        wait "$worker" 2>/dev/null || true
+    fi
     bash "$here/redis.sh" stop >/dev/null 2>&1 || true
     rm -rf "$dir"
 }
@@ -33,19 +36,23 @@ head -n 4 compress.task
 
 run redisManager loadTask --taskfile compress.task --name compress
 
-say "redisWorker --exit_when_empty &"
-redisWorker --exit_when_empty 2>worker.log &
+say "redisWorker --name demo &"
+redisWorker --name demo 2>worker.log &
 worker=$!
 
-run redisManager waitTask --name compress --progress --timeout 120
-wait "$worker" || { cat worker.log; exit 1; }
-worker=
+run redisManager waitTask --name compress --timeout 120 || { cat worker.log; exit 1; }
 run redisManager checkTask --finished false --failed false --todo false --in_progress false
 run redisManager checkWorker
 
-say "redisManager exportTask --name compress --format csv >compress.csv; head -n 3 compress.csv"
-redisManager exportTask --name compress --format csv >compress.csv
-head -n 3 compress.csv
+say "redisManager exportTask --name compress --file compress.csv; cut -d , -f 1,9-11,18,21,22 compress.csv | head -n 4"
+redisManager exportTask --quiet --name compress --file compress.csv
+cut -d , -f 1,9-11,18,21,22 compress.csv | head -n 4
 
-say "ratio and time by compressor and level, from compress.csv"
-/usr/bin/env awk -F, -f "$here/taskfiles/compress.awk" compress.csv
+say "awk -f taskfiles/compress.awk compress.csv"
+awk -f "$here/taskfiles/compress.awk" compress.csv
+
+say "redisManager stopWorker demo; bash ./redis.sh stop"
+redisManager stopWorker demo || kill "$worker"
+wait "$worker" || { cat worker.log; exit 1; }
+worker=
+bash "$here/redis.sh" stop

@@ -38,8 +38,8 @@ bool admission_fits(const struct room *room, uint64_t mem_bytes, uint32_t mcpu);
 /*
  * Claiming ahead: how many tasks to have at hand beyond those that run, so that a worker on short
  * tasks does not wait for Redis after each. As many as would start within AHEAD_MS, none once tasks
- * last longer than that, since a task at hand here could be running elsewhere. running   tasks now
- * running wall_us   mean wall time of recent tries; 0: not known yet
+ * last that long, since a task at hand here could be running elsewhere. `running` is how many run
+ * now, wall_us the mean wall time of recent tries (0: not known yet).
  */
 #define AHEAD_MS   100
 #define AHEAD_MOST 256

@@ -4,12 +4,14 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/keys.h"
@@ -22,6 +24,7 @@
 enum {
     EXIT_VERSION = 100,   /* the supervisor speaks another version */
     SIGNAL_ECHO_MS = 500, /* between the two deliveries of one signal */
+    SUPER_END_MS = 2000,
     LEAVE_MOST_MS = 10000 /* how long the last results wait for a Redis that is away */
 };
 #define OUTPUT_SHARE   20 /* keep_output_bytes 0: memory of Redis' machine / this */
@@ -226,15 +229,24 @@ static void on_task(struct agent *a, const char *payload, size_t len) {
     if (task.note_len > len - sizeof task)
         return;
     struct run *run = run_adopt(&a->runs, &task, payload + sizeof task);
-    if (!run)
-        log_event(LOG_ERROR, "note_unreadable", kv_uint("slot", task.started.slot));
-    else
+    if (run) {
         log_event(LOG_INFO, "task_taken_over", kv_text("task", run->id),
                   kv_uint("try", run->try_number), kv_bool("running", task.running));
+        return;
+    }
+    /* Nobody can report it: it ends, and reconcile gives its task back. */
+    log_event(LOG_ERROR, "note_unreadable", kv_uint("slot", task.started.slot));
+    runs_block(&a->runs, task.started.slot);
+    struct wire_kill kill = {task.started.slot, WIRE_WHY_STALE, 0};
+    superlink_send(a->super, WIRE_KILL, &kill, sizeof kill, NULL, 0);
 }
 
 static void on_exit_frame(struct agent *a, const struct wire_exit *e) {
     struct run *run = runs_in_slot(&a->runs, e->slot);
+    if (runs_unblock(&a->runs, e->slot)) {
+        struct wire_ack ack = {e->slot, 0};
+        superlink_send(a->super, WIRE_ACK, &ack, sizeof ack, NULL, 0);
+    }
     if (!run || run->state != RUN_STARTED)
         return; /* told twice, after a HELLO */
     run_end(&a->runs, run, e);
@@ -278,9 +290,22 @@ static void on_frame(void *arg, uint32_t type, const char *payload, size_t len) 
     }
 }
 
+/* A process that is being killed closes its sockets before its lock: only when it has ended can be seen
+ * whether it is dead, or has dropped this agent. */
+static void await_end(pid_t pid) {
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    struct pollfd ended = {.fd = fd, .events = POLLIN};
+    if (fd < 0)
+        return; /* it has been waited for already */
+    while (poll(&ended, 1, SUPER_END_MS) < 0 && errno == EINTR)
+        ;
+    close(fd);
+}
+
 static void on_super_closed(void *arg) {
     struct agent *a = arg;
     a->super_gone = true;
+    await_end((pid_t)a->supervisor_pid);
     log_event(LOG_ERROR, "supervisor_gone", kv_uint("tasks", a->runs.lists[RUN_STARTED].count));
     size_t ended = aftermath_end(a->config->state_dir);
     if (ended)

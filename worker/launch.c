@@ -1,13 +1,16 @@
 #include "worker/launch.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/words.h"
 #include "worker/plaincmd.h"
 
 enum { PLAIN_WORDS = 256 }; /* a longer command goes through the shell */
+#define STRINGS_MOST (WIRE_FRAME_MAX - sizeof(struct wire_start))
 
 /* Variables by which libraries decide how many threads to use. */
 static const char *const thread_variables[] = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
@@ -82,9 +85,45 @@ static void add_variable(struct launch *launch, struct buf *strings, const char 
     launch->head.envc++;
 }
 
+/* Is NAME= of `entry` (name_len with the '=') among the strings from `from` on? */
+static bool is_named(const struct buf *strings, size_t from, const char *entry, size_t name_len) {
+    for (size_t at = from; at < strings->len; at += strlen(strings->data + at) + 1)
+        if (strncmp(strings->data + at, entry, name_len) == 0)
+            return true;
+    return false;
+}
+
+static bool task_sets(const struct task *task, const char *name) {
+    size_t len = strlen(name);
+    for (size_t i = 0; i < task->option_count; i++) {
+        const struct task_option *option = &task->options[i];
+        if (option->tag == OPT_ENV && option->len > len && option->value[len] == '=' &&
+            memcmp(option->value, name, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* No name twice: programs differ in which of the two they see. */
+static void add_task_env(struct launch *launch, struct buf *strings, size_t from,
+                         const struct task *task) {
+    size_t ours = strings->len;
+    for (size_t i = 0; i < task->option_count; i++) {
+        const struct task_option *option = &task->options[i];
+        const char *equals =
+            option->tag == OPT_ENV ? memchr(option->value, '=', option->len) : NULL;
+        if (!equals)
+            continue;
+        struct buf head = {strings->data, ours, 0};
+        if (!is_named(&head, from, option->value, (size_t)(equals - option->value) + 1))
+            add_string(strings, &launch->head.envc, option->value, option->len);
+    }
+}
+
 static void add_environment(struct launch *launch, struct buf *strings, const struct run *run,
                             const struct task *task, const struct config *config) {
     char number[32];
+    size_t from = strings->len;
     add_variable(launch, strings, "DISTCOMP_TASK_ID", run->id);
     snprintf(number, sizeof number, "%u", run->try_number);
     add_variable(launch, strings, "DISTCOMP_TRY", number);
@@ -100,11 +139,24 @@ static void add_environment(struct launch *launch, struct buf *strings, const st
     }
     snprintf(number, sizeof number, "%u", task->mcpu < 2000 ? 1 : task->mcpu / 1000);
     for (size_t i = 0; i < sizeof thread_variables / sizeof *thread_variables; i++)
-        if (!getenv(thread_variables[i]))
+        if (!getenv(thread_variables[i]) && !task_sets(task, thread_variables[i]))
             add_variable(launch, strings, thread_variables[i], number);
-    for (size_t i = 0; i < task->option_count; i++)
-        if (task->options[i].tag == OPT_ENV)
-            add_string(strings, &launch->head.envc, task->options[i].value, task->options[i].len);
+    add_task_env(launch, strings, from, task);
+}
+
+/* The supervisor takes no longer ones, and would drop us. */
+static bool check_lengths(const struct launch *launch, struct buf *error) {
+    if (launch->head.cwd_len >= PATH_MAX) {
+        buf_addf(error, "its working directory's name has %u bytes, at most %d can be",
+                 launch->head.cwd_len, PATH_MAX - 1);
+        return false;
+    }
+    if (launch->tail.len > STRINGS_MOST) {
+        buf_addf(error, "its arguments and environment take %zu bytes, at most %zu can be",
+                 launch->tail.len, (size_t)STRINGS_MOST);
+        return false;
+    }
+    return true;
 }
 
 bool launch_make(struct launch *launch, const struct run *run, const struct config *config,
@@ -121,8 +173,12 @@ bool launch_make(struct launch *launch, const struct run *run, const struct conf
     launch->head.note_len = (uint32_t)launch->tail.len;
     const struct task_option *cwd = task_option(&task, OPT_CWD);
     if (cwd) {
+        size_t from = launch->tail.len;
+        char own[PATH_MAX];
+        if (cwd->value[0] != '/' && getcwd(own, sizeof own)) /* as the worker sees it */
+            buf_addf(&launch->tail, "%s/", own);
         buf_add(&launch->tail, cwd->value, cwd->len);
-        launch->head.cwd_len = (uint32_t)cwd->len;
+        launch->head.cwd_len = (uint32_t)(launch->tail.len - from);
     }
     const struct task_option *leftovers = task_option(&task, OPT_LEFTOVERS);
     if (leftovers && leftovers->len == 4 && memcmp(leftovers->value, "wait", 4) == 0)
@@ -142,7 +198,7 @@ bool launch_make(struct launch *launch, const struct run *run, const struct conf
     }
     add_environment(launch, &launch->tail, run, &task, config);
     launch->head.strings_len = (uint32_t)(launch->tail.len - start);
-    return true;
+    return check_lengths(launch, error);
 }
 
 void launch_free(struct launch *launch) {

@@ -23,9 +23,10 @@ struct launch {
 /*
  * shell: /bin/sh -c PARAMS, or directly when that is the same (worker/plaincmd.h). python: the
  * configured interpreter with PARAMS split into words. Environment: DISTCOMP_TASK_ID, _TRY,
- * _WORKER, _QUEUE, _COOKIE, thread counts from min_cpu unless already set, then the task's own env.
- * Returns false with an error when the task cannot be started by this worker (a quote without its
- * end).
+ * _WORKER, _QUEUE, _COOKIE, _REPEAT, which the task cannot set; the task's own env; and thread
+ * counts from min_cpu unless the worker's environment or the task sets them. Returns false with an
+ * error when the task cannot be started by this worker (a quote without its end, or longer than a
+ * frame takes).
  */
 bool launch_make(struct launch *launch, const struct run *run, const struct config *config,
                  const char *script_path, struct buf *error);

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/script.h"
+#include "common/serverinfo.h"
 
 enum { BACKOFF_FIRST_MS = 100, BACKOFF_MOST_MS = 10000, SETUP_MS = 10000, ANSWER_MS = 20000 };
 enum { UNWELL_MS = 1000 }; /* no commands for this long after an error of the server */
@@ -20,7 +21,9 @@ struct redisio {
     char *channel;
     struct redisio_events events;
     enum io_state state;
-    bool failing; /* inside go_down */
+    bool failing;   /* inside go_down */
+    bool was_up;    /* once at least */
+    char doom[512]; /* why the connection is about to be dropped, or "" */
     redisAsyncContext *commands, *subscriber;
     bool subscribed, scripts_loaded;
     uv_timer_t timer; /* DOWN: the next try; SETUP and UP: answers overdue */
@@ -54,6 +57,7 @@ static void maybe_up(struct redisio *io) {
     if (io->state != IO_SETUP || !io->subscribed || !io->scripts_loaded)
         return;
     io->state = IO_UP;
+    io->was_up = true;
     io->backoff_ms = BACKOFF_FIRST_MS;
     io->last_error[0] = '\0';
     io->well = mono_now();
@@ -61,14 +65,38 @@ static void maybe_up(struct redisio *io) {
     io->events.up(io->events.arg, &io->facts);
 }
 
-/* A set-up step failed; wrong passwords and the like are not worth another try. */
-static void setup_failed(struct redisio *io, enum link_fault fault, const char *detail) {
+static void drop_contexts(struct redisio *io) {
+    redisAsyncContext *commands = io->commands, *subscriber = io->subscriber;
+    io->commands = io->subscriber = NULL;
+    if (commands)
+        redisAsyncFree(commands); /* runs the callbacks, with NULL */
+    if (subscriber)
+        redisAsyncFree(subscriber);
+}
+
+/* Down, for a reason that is explained to whoever reads the log. */
+static void fail(struct redisio *io, enum link_fault fault, const char *detail) {
     struct buf why = BUF_INIT;
     link_explain(io->endpoint, fault, detail, &why);
-    if (link_fault_passes(fault))
-        go_down(io, why.data);
-    else
-        io->events.hopeless(io->events.arg, why.data);
+    go_down(io, why.data);
+    buf_free(&why);
+}
+
+/* A set-up step failed. Wrong passwords and the like are not worth another try, unless they were
+ * right before: then somebody is at work on the server, and running tasks are not to suffer. */
+static void setup_failed(struct redisio *io, enum link_fault fault, const char *detail) {
+    if (link_fault_passes(fault) || io->was_up) {
+        fail(io, fault, detail);
+        return;
+    }
+    if (io->state != IO_SETUP || io->failing)
+        return;
+    struct buf why = BUF_INIT;
+    link_explain(io->endpoint, fault, detail, &why);
+    io->state = IO_DOWN;
+    uv_timer_stop(&io->timer);
+    drop_contexts(io);
+    io->events.hopeless(io->events.arg, why.data);
     buf_free(&why);
 }
 
@@ -107,10 +135,14 @@ static void on_setup_reply(redisAsyncContext *context, void *raw, void *arg) {
         return;
     }
     if (strcmp(step, "info") == 0 && reply->type == REDIS_REPLY_STRING) {
-        char memory[32];
+        size_t len = (size_t)reply->len;
+        uint64_t limit = 0;
         copy_field(reply->str, "run_id:", io->facts.run_id, sizeof io->facts.run_id);
-        copy_field(reply->str, "total_system_memory:", memory, sizeof memory);
-        io->facts.memory_bytes = strtoull(memory, NULL, 10);
+        io->facts.memory_bytes = 0;
+        serverinfo_number(reply->str, len, "total_system_memory", &io->facts.memory_bytes);
+        serverinfo_number(reply->str, len, "maxmemory", &limit);
+        if (limit && (!io->facts.memory_bytes || limit < io->facts.memory_bytes))
+            io->facts.memory_bytes = limit;
     } else if (strcmp(step, "scripts") == 0) {
         io->scripts_loaded = true;
         maybe_up(io);
@@ -132,7 +164,8 @@ static void on_message(redisAsyncContext *context, void *raw, void *arg) {
     if (strcmp(reply->element[0]->str, "subscribe") == 0) {
         io->subscribed = true;
         maybe_up(io);
-    } else if (strcmp(reply->element[0]->str, "message") == 0 && io->state == IO_UP) {
+    } else if (strcmp(reply->element[0]->str, "message") == 0 && io->state == IO_UP &&
+               reply->element[2]->type == REDIS_REPLY_STRING) {
         io->events.message(io->events.arg, reply->element[2]->str, (size_t)reply->element[2]->len);
     }
 }
@@ -144,8 +177,8 @@ static void on_disconnect(const redisAsyncContext *context, int status) {
         io->commands = NULL;
     if (context == io->subscriber)
         io->subscriber = NULL;
-    if (io->state != IO_CLOSED && !io->failing)
-        go_down(io, context->errstr[0] ? context->errstr : "the server closed the connection");
+    setup_failed(io, context->err ? link_fault_io(context->err, context->errstr) : LINK_LOST,
+                 context->errstr);
 }
 
 static void on_connect(const redisAsyncContext *context, int status) {
@@ -157,13 +190,7 @@ static void on_connect(const redisAsyncContext *context, int status) {
         io->commands = NULL;
     if (context == io->subscriber)
         io->subscriber = NULL;
-    if (io->state == IO_SETUP && !io->failing) {
-        struct buf why = BUF_INIT;
-        link_explain(io->endpoint, link_fault_io(context->err, context->errstr), context->errstr,
-                     &why);
-        go_down(io, why.data);
-        buf_free(&why);
-    }
+    setup_failed(io, link_fault_io(context->err, context->errstr), context->errstr);
 }
 
 static void greet(redisAsyncContext *context, const struct endpoint *endpoint) {
@@ -179,7 +206,10 @@ static redisAsyncContext *open_context(struct redisio *io) {
                                      ? redisAsyncConnectUnix(io->endpoint->path)
                                      : redisAsyncConnect(io->endpoint->host, io->endpoint->port);
     if (!context || context->err) {
-        log_once(io, LOG_WARN, "redis_down", context ? context->errstr : "out of memory");
+        if (context)
+            setup_failed(io, link_fault_io(context->err, context->errstr), context->errstr);
+        else
+            go_down(io, "out of memory");
         if (context)
             redisAsyncFree(context);
         return NULL;
@@ -205,10 +235,8 @@ static void connect_now(struct redisio *io) {
     io->waiting = 0;
     io->commands = open_context(io);
     io->subscriber = io->commands ? open_context(io) : NULL;
-    if (!io->subscriber) {
-        go_down(io, "cannot connect");
+    if (!io->subscriber)
         return;
-    }
     redisAsyncCommand(io->commands, on_setup_reply, "info", "INFO");
     load_scripts(io);
     redisAsyncCommand(io->subscriber, on_message, NULL, "SUBSCRIBE %s", io->channel);
@@ -217,19 +245,11 @@ static void connect_now(struct redisio *io) {
 
 /* --- going down ------------------------------------------------------------------------------ */
 
-static void drop_contexts(struct redisio *io) {
-    redisAsyncContext *commands = io->commands, *subscriber = io->subscriber;
-    io->commands = io->subscriber = NULL;
-    if (commands)
-        redisAsyncFree(commands); /* runs the callbacks, with NULL */
-    if (subscriber)
-        redisAsyncFree(subscriber);
-}
-
 static void go_down(struct redisio *io, const char *why) {
     if (io->failing || io->state == IO_CLOSED || io->state == IO_DOWN)
         return;
     io->failing = true;
+    io->doom[0] = '\0';
     bool was_up = io->state == IO_UP;
     log_once(io, LOG_WARN, "redis_down", why);
     io->state = IO_DOWN;
@@ -248,11 +268,15 @@ static void on_timer(uv_timer_t *timer) {
     if (io->state == IO_DOWN) {
         connect_now(io);
     } else if (io->state == IO_SETUP) {
-        go_down(io, "no answer while connecting");
+        fail(io, LINK_TIMEOUT, NULL);
+    } else if (io->state == IO_UP && io->doom[0]) {
+        char why[sizeof io->doom];
+        memcpy(why, io->doom, sizeof why);
+        go_down(io, why);
     } else if (io->state == IO_UP && io->waiting) {
         int64_t left = ANSWER_MS - mono_diff(mono_now(), io->progress);
         if (left <= 0)
-            go_down(io, "no answer for 20 s");
+            fail(io, LINK_TIMEOUT, NULL);
         else
             uv_timer_start(&io->timer, on_timer, (uint64_t)left, 0);
     }
@@ -287,13 +311,17 @@ static void on_reply(redisAsyncContext *context, void *raw, void *arg) {
     enum link_fault fault = link_fault_reply(why);
     link_explain(io->endpoint, fault, why, &text);
     log_once(io, LOG_ERROR, "redis_error", text.data);
-    if (wants_new_connection(fault) && !io->failing)
-        go_down(io, text.data);
+    if (wants_new_connection(fault) && io->state == IO_UP && !io->failing) {
+        /* Not from inside a callback, where hiredis would leave the others for later. */
+        snprintf(io->doom, sizeof io->doom, "%s", text.data);
+        uv_timer_start(&io->timer, on_timer, 0, 0);
+    }
     buf_free(&text);
 }
 
 bool redisio_up(const struct redisio *io) {
-    return io->state == IO_UP && !io->failing && mono_diff(mono_now(), io->well) >= 0;
+    return io->state == IO_UP && !io->failing && !io->doom[0] &&
+           mono_diff(mono_now(), io->well) >= 0;
 }
 
 bool redisio_send(struct redisio *io, struct cmd *cmd, redisio_reply *callback, void *arg) {

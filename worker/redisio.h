@@ -30,14 +30,15 @@ struct redisio;
 /* What the server said of itself at setup. */
 struct redis_facts {
     char run_id[41];
-    uint64_t memory_bytes; /* of its machine, 0 unknown */
+    uint64_t memory_bytes; /* of its machine, or maxmemory if that is less; 0 unknown */
 };
 
 struct redisio_events {
     void (*up)(void *arg, const struct redis_facts *facts);
-    void (*down)(void *arg);                                  /* every callback has run before */
+    void (*down)(void *arg); /* it was up; every callback has run before */
     void (*message)(void *arg, const char *text, size_t len); /* on the wake channel */
-    /* The connection cannot be set up and trying again will not help (wrong password, ...). */
+    /* It was never up, and trying again will not help (wrong password, ...): no more tries. Once.
+     */
     void (*hopeless)(void *arg, const char *why);
     void *arg;
 };
@@ -53,7 +54,8 @@ bool redisio_up(const struct redisio *io);
 bool redisio_send(struct redisio *io, struct cmd *cmd, redisio_reply *callback, void *arg);
 /* PUBLISH without an answer; dropped when not up. */
 void redisio_publish(struct redisio *io, const char *channel, const void *bytes, size_t len);
-/* Lets answers that are under way come in, then closes; the loop can end afterwards. */
+/* Gives NULL to every callback that waits, and closes; the loop can end after another turn. No more
+ * events. */
 void redisio_close(struct redisio *io);
 
 #endif

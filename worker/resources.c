@@ -29,22 +29,22 @@ static uint64_t read_number(const char *directory, const char *name) {
     return strtoull(text, NULL, 10);
 }
 
-/* The number after a key in text of lines `key value`; 0 when absent. */
-static uint64_t field(const char *text, const char *key) {
+/* The number after a key in text of lines `key value`; `absent` when there is none. */
+static uint64_t field(const char *text, const char *key, uint64_t absent) {
     size_t len = strlen(key);
     for (const char *line = text; line && *line; line = strchr(line, '\n')) {
         line += *line == '\n';
         if (strncmp(line, key, len) == 0)
             return strtoull(line + len, NULL, 10);
     }
-    return 0;
+    return absent;
 }
 
 /* Page cache that the kernel gives up before it kills: not "used" for our purposes. */
 static uint64_t reclaimable(const char *directory, const char *key) {
     char path[PATH_SIZE + 64], text[8192];
     snprintf(path, sizeof path, "%s/memory.stat", directory);
-    return read_file(path, text, sizeof text) ? field(text, key) : 0;
+    return read_file(path, text, sizeof text) ? field(text, key, 0) : 0;
 }
 
 /* Takes one memory cgroup's limit into account. */
@@ -149,8 +149,11 @@ static void read_meminfo(struct resources *r, const char *root) {
     char path[PATH_SIZE], text[8192] = "";
     snprintf(path, sizeof path, "%s/proc/meminfo", root);
     read_file(path, text, sizeof text);
-    r->mem_total_bytes = field(text, "MemTotal:") * 1024;
-    r->mem_available_bytes = field(text, "MemAvailable:") * 1024;
+    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+    uint64_t installed = pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
+    r->mem_total_bytes = field(text, "MemTotal:", installed / 1024) * 1024;
+    /* It may say 0, and means it. */
+    r->mem_available_bytes = field(text, "MemAvailable:", r->mem_total_bytes / 1024) * 1024;
 }
 
 void resources_read(struct resources *r, const char *root) {

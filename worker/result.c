@@ -10,7 +10,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { REASON_LINES = 5, REASON_BYTES = 1000, DISK_PAGE = 4096 };
+enum { REASON_LINES = 5, REASON_BYTES = 1000, DISK_PAGE = 4096, EXIT_NOT_STARTED = 126 };
 
 int64_t result_backoff(uint64_t first_ms, uint64_t most_ms, uint32_t failures) {
     uint64_t delay = first_ms;
@@ -216,7 +216,9 @@ static void fill_entry(struct try_entry *entry, const struct run *run, const str
     const struct wire_exit *e = &run->exit;
     bool started = !e->spawn_errno;
     entry->try_number = run->try_number;
-    entry->exit_code = started && WIFEXITED(e->status) ? WEXITSTATUS(e->status) : 0;
+    entry->exit_code = WIFEXITED(e->status) ? WEXITSTATUS(e->status) : 0;
+    if (!started)
+        entry->exit_code = EXIT_NOT_STARTED;
     entry->signal = started && WIFSIGNALED(e->status) ? WTERMSIG(e->status) : 0;
     entry->start_ms = e->start_wall_ms;
     entry->end_ms = e->end_wall_ms;

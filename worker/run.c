@@ -117,36 +117,65 @@ void run_note(const struct run *run, struct buf *out) {
     buf_add_be(out, (uint64_t)run->output, 1);
 }
 
-struct run *run_adopt(struct runs *runs, const struct wire_task *task, const char *note) {
-    struct cursor c = cursor_make(note, task->note_len);
-    char id[TASK_ID_LEN + 1] = "", nonce[NONCE_LEN + 1] = "";
+/* The note's bytes into a blank run; false when they are not those of run_note. */
+static bool read_note(struct run *run, const char *note, size_t len) {
+    struct cursor c = cursor_make(note, len);
     uint64_t version = cursor_be(&c, 1);
-    const char *id_bytes = cursor_bytes(&c, TASK_ID_LEN);
-    const char *nonce_bytes = cursor_bytes(&c, NONCE_LEN);
-    uint32_t slot = task->started.slot;
-    if (version != NOTE_VERSION || !nonce_bytes || slot >= runs->capacity || runs->slots[slot])
-        return NULL;
-    memcpy(id, id_bytes, TASK_ID_LEN);
-    memcpy(nonce, nonce_bytes, NONCE_LEN);
-    struct run *run = new_run(runs, id, nonce);
+    const char *id = cursor_bytes(&c, TASK_ID_LEN);
+    const char *nonce = cursor_bytes(&c, NONCE_LEN);
     run->try_number = (uint16_t)cursor_be(&c, 2);
     run->failures = (uint16_t)cursor_be(&c, 2);
     run->retries = (uint32_t)cursor_be(&c, 4);
     run->backoff_ms = cursor_be(&c, 8);
     run->mem_bytes = cursor_be(&c, 8);
     run->mcpu = (uint32_t)cursor_be(&c, 4);
-    run->output = (enum output_mode)cursor_be(&c, 1);
+    uint64_t output = cursor_be(&c, 1);
+    if (c.failed || cursor_left(&c) > 0 || version != NOTE_VERSION || output > OUTPUT_REDIS ||
+        memchr(id, 0, TASK_ID_LEN) || memchr(nonce, 0, NONCE_LEN))
+        return false;
+    run->output = (enum output_mode)output;
+    memcpy(run->id, id, TASK_ID_LEN);
+    memcpy(run->nonce, nonce, NONCE_LEN);
+    return true;
+}
+
+static bool take_slot(struct runs *runs, uint32_t slot) {
     for (uint32_t i = 0; i < runs->free_count; i++)
         if (runs->free_slots[i] == slot) {
             runs->free_slots[i] = runs->free_slots[--runs->free_count];
-            break;
+            return true;
         }
+    return false;
+}
+
+struct run *run_adopt(struct runs *runs, const struct wire_task *task, const char *note) {
+    struct run *run = new_run(runs, "", "");
+    uint32_t slot = task->started.slot;
+    if (!read_note(run, note, task->note_len) || !take_slot(runs, slot)) {
+        list_remove(&runs->lists[RUN_READY], run);
+        free_run(run);
+        return NULL;
+    }
     runs->slots[slot] = run;
     run->slot = slot;
     run->pid = task->started.pid;
     run->in_supervisor = true;
     set_state(runs, run, RUN_STARTED);
     return run;
+}
+
+void runs_block(struct runs *runs, uint32_t slot) {
+    take_slot(runs, slot);
+}
+
+bool runs_unblock(struct runs *runs, uint32_t slot) {
+    if (slot >= runs->capacity || runs->slots[slot])
+        return false;
+    for (uint32_t i = 0; i < runs->free_count; i++)
+        if (runs->free_slots[i] == slot)
+            return false;
+    runs->free_slots[runs->free_count++] = slot;
+    return true;
 }
 
 bool run_start(struct runs *runs, struct run *run) {

@@ -92,6 +92,10 @@ struct run *run_add(struct runs *runs, const char *id, const char *nonce, struct
                     uint64_t auto_mem_bytes);
 /* A run that the supervisor already has, from its note. NULL when the note cannot be read. */
 struct run *run_adopt(struct runs *runs, const struct wire_task *task, const char *note);
+/* Keeps a slot out of use: the supervisor has a try in it that run_adopt did not understand. */
+void runs_block(struct runs *runs, uint32_t slot);
+/* That try has ended: its slot may be used again. False when it was not blocked. */
+bool runs_unblock(struct runs *runs, uint32_t slot);
 /* Takes a free slot for a READY run: STARTED. False when there is none. */
 bool run_start(struct runs *runs, struct run *run);
 void run_end(struct runs *runs, struct run *run, const struct wire_exit *how);

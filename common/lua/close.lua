@@ -8,9 +8,8 @@ call('ZREM', LOAD, format('%d', load))
 local names = call('SPOP', groups().open_key(load), BATCH)
 for _, name in ipairs(names) do
     local g = groups().group(name)
-    if groups().group_open(g) then -- another load brings tasks of this name
-        call('SADD', groups().open_key(g.load), name)
-    elseif g.known and g.pending == 0 then
+    -- When another load brings tasks of this name too, it is in that one's set.
+    if g.known and g.pending == 0 and not groups().group_open(g) then
         end_ref('n:' .. name, g.failed + g.cancelled == 0)
     end
 end

@@ -132,7 +132,7 @@ class Redis:
 
     def _redis_sh(self, *words):
         subprocess.run(["bash", ROOT / "redis.sh", *map(str, words)], env=self.environment, check=True,
-                       stdout=subprocess.DEVNULL, cwd=self.dir)
+                       stdout=subprocess.DEVNULL, cwd=self.dir, timeout=60)
 
     def __exit__(self, *_):
         if self.process:

@@ -54,6 +54,13 @@ def test_an_agent_that_comes_back_keeps_its_tasks(q):  # noqa: F811
     assert q.renew(claimed)[0] == "ok"
 
 
+def test_a_new_incarnation_begins_undrained(q):  # noqa: F811
+    q.register()
+    q.run("want", "stop", "w1")
+    q.register(incarnation="i2", previous="i1")
+    assert q.renew(incarnation="i2")[1] == "run"
+
+
 def test_leave_gives_back_uncounted_and_in_steps(q):  # noqa: F811
     q.register()
     for _ in range(3):

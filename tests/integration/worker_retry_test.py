@@ -103,7 +103,7 @@ def test_a_broken_worker_pauses_and_can_be_put_back(tasks, worker, box):
         task.wait(deadline=60)
     assert all(task.tries[-1].worker == "w2" for task in all_)
     failures = sum(t.worker == "w1" for task in all_ for t in task.tries)
-    assert failures < 40, "it did not eat the queue"
+    assert failures < 300, "it did not eat the queue"
     assert "paused" in tasks.queue("checkWorker")
     good.signal(15)
     good.wait()

@@ -51,9 +51,16 @@ def test_cwd_is_the_workers_unless_it_is_given(tasks, worker, box):
     assert there.wait().out.decode() == f"{box}/else where\n" * 2
 
 
+def test_cwd_may_be_relative_to_the_workers(tasks, worker, box):
+    worker(**FAST)
+    (box / "cwd/sub").mkdir()
+    assert tasks.add("pwd", cwd="sub").wait().out.decode() == f"{box}/cwd/sub\n"
+
+
 def test_cwd_that_is_not_there_is_the_reason(tasks, worker, box):
     worker(**FAST)
     task = tasks.add("true", cwd=f"{box}/gone", retries=1).wait("failed")
+    assert task.tries[0].exit == 126
     assert "No such file" in task.tries[0].reason
 
 

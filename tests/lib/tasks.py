@@ -59,9 +59,8 @@ def parse_tries(log):
 
 
 class Task:
-    def __init__(self, tasks, name):
-        self.tasks, self.name = tasks, name
-        self.id = next(id for id, record in tasks.view.records().items() if record.name == name)
+    def __init__(self, tasks, name, id):
+        self.tasks, self.name, self.id = tasks, name, id
 
     def __repr__(self):
         return f"{self.name} ({self.id}) {self.state} {self.tries}"
@@ -132,7 +131,8 @@ class Tasks:
         path = Path(self.queue.cwd, "tasks.jsonl")
         path.write_text("\n".join(lines) + "\n")
         self.queue("loadTask", "--taskfile", path)
-        return [Task(self, name) for name in names]
+        ids = {record.name: id for id, record in self.view.records().items()}
+        return [Task(self, name, ids[name]) for name in names]
 
 
 def read(path, deadline=10):

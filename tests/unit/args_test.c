@@ -168,6 +168,8 @@ static const struct {
     {{"--on", "ls", "--limit", "x"}, ARGS_COMMAND, "ls|--limit|x"},
     {{"--on", "--", "ls", "--", "x"}, ARGS_COMMAND, "ls|--|x"},
     {{"--limit", "3", "ls", "-l"}, ARGS_COMMAND, "ls|-l"},
+    {{"--on", "true"}, ARGS_COMMAND, "true"},
+    {{"--on=true", "--on", "false", "x"}, ARGS_COMMAND, "false|x"},
 };
 
 static void good_operands(void **state) {

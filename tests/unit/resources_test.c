@@ -1,0 +1,259 @@
+/* resources.h: what a machine gives, from directories that look like /proc and /sys. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <ftw.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "worker/resources.h"
+
+#define MI (UINT64_C(1) << 20)
+#define GI (UINT64_C(1) << 30)
+
+static char root[64];
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw) {
+    (void)st, (void)kind, (void)ftw;
+    return remove(path);
+}
+
+static int down(void **state) {
+    (void)state;
+    return nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+/* Writes a file below root, with the directories above it. */
+static void put(const char *name, const char *text) {
+    char path[512];
+    snprintf(path, sizeof path, "%s%s", root, name);
+    for (char *slash = path + strlen(root) + 1; (slash = strchr(slash, '/')); slash++) {
+        *slash = '\0';
+        mkdir(path, 0700);
+        *slash = '/';
+    }
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* A machine of 16 GiB with 12 free, and no cgroup. */
+static int up(void **state) {
+    (void)state;
+    const char *tmp = getenv("TMPDIR");
+    snprintf(root, sizeof root, "%.40s/resourcesXXXXXX", tmp ? tmp : "/tmp");
+    if (!mkdtemp(root))
+        return -1;
+    put("/proc/meminfo", "MemTotal:       16777216 kB\nMemFree:         1048576 kB\n"
+                         "MemAvailable:   12582912 kB\nBuffers:          1000 kB\n");
+    return 0;
+}
+
+static uint32_t machine_mcpu(void) {
+    cpu_set_t set;
+    assert_int_equal(sched_getaffinity(0, sizeof set, &set), 0);
+    return (uint32_t)CPU_COUNT(&set) * 1000;
+}
+
+static void expect(uint64_t total, uint64_t available) {
+    struct resources r;
+    resources_read(&r, root);
+    assert_int_equal(r.mem_total_bytes, total);
+    assert_int_equal(r.mem_available_bytes, available);
+    assert_int_equal(resources_available(root), available);
+}
+
+static void expect_mcpu(uint32_t mcpu) {
+    struct resources r;
+    resources_read(&r, root);
+    assert_int_equal(r.mcpu, mcpu < machine_mcpu() ? mcpu : machine_mcpu());
+}
+
+static void without_cgroups(void **state) {
+    (void)state;
+    expect(16 * GI, 12 * GI);
+    expect_mcpu(UINT32_MAX);
+}
+
+static void without_any_file_nothing_is_limited(void **state) {
+    (void)state;
+    uint64_t installed = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+    put("/proc/meminfo", "");
+    expect(installed, installed);
+    strcat(root, "/proc"); /* nothing of that kind below it */
+    expect(installed, installed);
+    expect_mcpu(UINT32_MAX);
+    root[strlen(root) - 5] = '\0';
+    put("/proc/meminfo", "MemTotal: 1024 kB\n"); /* as kernels before 3.14 */
+    expect(MI, MI);
+    put("/proc/meminfo", "MemTotal: 1024 kB\nMemAvailable: 0 kB\n");
+    expect(MI, 0);
+}
+
+static void v2_limit_and_page_cache(void **state) {
+    (void)state;
+    put("/proc/self/cgroup", "0::/a.slice/job:1\n");
+    put("/sys/fs/cgroup/a.slice/job:1/memory.max", "4294967296\n");
+    put("/sys/fs/cgroup/a.slice/job:1/memory.current", "1073741824\n");
+    expect(4 * GI, 3 * GI);
+    /* What the kernel would give up first is not in use. */
+    put("/sys/fs/cgroup/a.slice/job:1/memory.stat",
+        "anon 5\nfile 900000000\ninactive_file 536870912\nactive_file 7\n");
+    expect(4 * GI, 3 * GI + 512 * MI);
+    put("/sys/fs/cgroup/a.slice/job:1/memory.stat", "inactive_file 99999999999999\n");
+    expect(4 * GI, 4 * GI);
+    put("/sys/fs/cgroup/a.slice/job:1/memory.current", "9999999999\n"); /* above its limit */
+    put("/sys/fs/cgroup/a.slice/job:1/memory.stat", "");
+    expect(4 * GI, 0);
+}
+
+static void v2_smallest_of_nested_limits_counts(void **state) {
+    (void)state;
+    put("/proc/self/cgroup", "0::/a/b/c\n");
+    put("/sys/fs/cgroup/a/b/c/memory.max", "max\n");
+    put("/sys/fs/cgroup/a/b/memory.max", "8589934592\n");
+    put("/sys/fs/cgroup/a/b/memory.current", "0\n");
+    put("/sys/fs/cgroup/a/memory.max", "2147483648\n");
+    put("/sys/fs/cgroup/a/memory.current", "1073741824\n");
+    expect(2 * GI, GI);
+    /* A wider limit may still have less left: others below it take it. */
+    put("/sys/fs/cgroup/a/memory.max", "10737418240\n");
+    put("/sys/fs/cgroup/a/memory.current", "10200547328\n");
+    expect(8 * GI, 512 * MI);
+}
+
+static void v2_max_is_no_limit(void **state) {
+    (void)state;
+    put("/proc/self/cgroup", "0::/a\n");
+    put("/sys/fs/cgroup/a/memory.max", "max\n");
+    put("/sys/fs/cgroup/a/memory.current", "1099511627776\n");
+    put("/sys/fs/cgroup/a/cpu.max", "max 100000\n");
+    expect(16 * GI, 12 * GI);
+    expect_mcpu(UINT32_MAX);
+}
+
+static void a_limit_on_the_mount_itself(void **state) {
+    (void)state;
+    /* In a container's own namespace the path is "/", and the mount is its group. */
+    put("/proc/self/cgroup", "0::/\n");
+    put("/sys/fs/cgroup/memory.max", "1073741824\n");
+    put("/sys/fs/cgroup/memory.current", "1048576\n");
+    expect(GI, GI - MI);
+    /* Above the mount nothing is read. */
+    put("/sys/fs/memory.max", "1024\n");
+    expect(GI, GI - MI);
+}
+
+static void v1_limit_with_its_own_names(void **state) {
+    (void)state;
+    put("/proc/self/cgroup", "12:pids:/x\n5:memory:/docker/1\n3:cpu,cpuacct:/docker/1\n");
+    put("/sys/fs/cgroup/memory/docker/1/memory.limit_in_bytes", "3221225472\n");
+    put("/sys/fs/cgroup/memory/docker/1/memory.usage_in_bytes", "2147483648\n");
+    put("/sys/fs/cgroup/memory/docker/1/memory.stat",
+        "inactive_file 999999999\ntotal_inactive_file 1073741824\n");
+    expect(3 * GI, 2 * GI);
+    /* As v1 writes "none". */
+    put("/sys/fs/cgroup/memory/docker/1/memory.limit_in_bytes", "9223372036854771712\n");
+    expect(16 * GI, 12 * GI);
+}
+
+static void v1_path_that_a_container_does_not_see(void **state) {
+    (void)state;
+    put("/proc/self/cgroup", "5:memory:/docker/1\n");
+    put("/sys/fs/cgroup/memory/memory.limit_in_bytes", "1073741824\n");
+    put("/sys/fs/cgroup/memory/memory.usage_in_bytes", "0\n");
+    expect(GI, GI);
+}
+
+static void both_versions_side_by_side(void **state) {
+    (void)state;
+    put("/proc/self/cgroup", "5:memory:/m\n2:cpu:/c\n0::/u\n");
+    put("/sys/fs/cgroup/memory/m/memory.limit_in_bytes", "8589934592\n");
+    put("/sys/fs/cgroup/memory/m/memory.usage_in_bytes", "0\n");
+    put("/sys/fs/cgroup/unified/u/memory.max", "4294967296\n");
+    put("/sys/fs/cgroup/unified/u/memory.current", "0\n");
+    put("/sys/fs/cgroup/cpu/c/cpu.cfs_quota_us", "20000\n");
+    put("/sys/fs/cgroup/cpu/c/cpu.cfs_period_us", "100000\n");
+    expect(4 * GI, 4 * GI);
+    expect_mcpu(200);
+    put("/sys/fs/cgroup/unified/u/cpu.max", "10000 100000\n");
+    expect_mcpu(100);
+}
+
+static void cpu_quotas(void **state) {
+    (void)state;
+    put("/proc/self/cgroup", "0::/a/b\n");
+    put("/sys/fs/cgroup/a/b/cpu.max", "50000 100000\n");
+    expect_mcpu(500);
+    put("/sys/fs/cgroup/a/cpu.max", "12500 50000\n"); /* the one above is tighter */
+    expect_mcpu(250);
+    put("/sys/fs/cgroup/a/cpu.max", "1 1000000\n"); /* never 0 */
+    expect_mcpu(1);
+    put("/sys/fs/cgroup/a/cpu.max", "99999999 100000\n"); /* more than there is */
+    expect_mcpu(500);
+    put("/sys/fs/cgroup/a/b/cpu.max", "50000 0\n"); /* nonsense limits nothing */
+    put("/sys/fs/cgroup/a/cpu.max", "");
+    expect_mcpu(UINT32_MAX);
+}
+
+static void v1_cpu_quotas(void **state) {
+    (void)state;
+    put("/proc/self/cgroup", "3:cpu,cpuacct:/d\n");
+    put("/sys/fs/cgroup/cpu/d/cpu.cfs_quota_us", "30000\n");
+    put("/sys/fs/cgroup/cpu/d/cpu.cfs_period_us", "100000\n");
+    expect_mcpu(300);
+    put("/sys/fs/cgroup/cpu/d/cpu.cfs_quota_us", "-1\n");
+    expect_mcpu(UINT32_MAX);
+    /* A controller whose name only contains "cpu" is another one. */
+    put("/proc/self/cgroup", "3:cpuset:/d\n4:cpuacct:/d\n5:memoryx:/d\n");
+    put("/sys/fs/cgroup/cpu/d/cpu.cfs_quota_us", "30000\n");
+    put("/sys/fs/cgroup/memory/d/memory.limit_in_bytes", "1048576\n");
+    expect_mcpu(UINT32_MAX);
+    expect(16 * GI, 12 * GI);
+}
+
+static void lines_that_make_no_sense(void **state) {
+    (void)state;
+    put("/proc/self/cgroup", "\nnothing\n5:\n:\n::\n0::/a");
+    put("/sys/fs/cgroup/a/memory.max", "1073741824");
+    expect(GI, GI); /* no memory.current: nothing is in use */
+}
+
+static void boot_id_is_one_line(void **state) {
+    (void)state;
+    struct buf out = BUF_INIT;
+    resources_boot_id(&out);
+    assert_true(out.len == 36 || strcmp(out.data, "unknown") == 0);
+    assert_null(strchr(out.data, '\n'));
+    buf_free(&out);
+}
+
+#define fresh(test) cmocka_unit_test_setup_teardown(test, up, down)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        fresh(without_cgroups),
+        fresh(without_any_file_nothing_is_limited),
+        fresh(v2_limit_and_page_cache),
+        fresh(v2_smallest_of_nested_limits_counts),
+        fresh(v2_max_is_no_limit),
+        fresh(a_limit_on_the_mount_itself),
+        fresh(v1_limit_with_its_own_names),
+        fresh(v1_path_that_a_container_does_not_see),
+        fresh(both_versions_side_by_side),
+        fresh(cpu_quotas),
+        fresh(v1_cpu_quotas),
+        fresh(lines_that_make_no_sense),
+        fresh(boot_id_is_one_line),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

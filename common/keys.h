@@ -1,6 +1,6 @@
 /*
  * keys.h - the names of a queue's keys and channels in Redis. No other file spells one, but for
- * common/lua/lib.lua, which derives the same names from the queue's key; docs/protocol.md lists
+ * common/lua/lib/10_keys.lua, which derives the same names from the queue's key; docs/protocol.md lists
  * them, and a test compares all three with a live Redis.
  */
 #ifndef DISTCOMP_KEYS_H

@@ -230,8 +230,8 @@ static json_t *answer_json(const struct changing *c) {
     json_object_set_new(object, c->plan->field, json_integer((json_int_t)c->counts.changed));
     if (c->plan->change == CHANGE_CANCEL)
         json_object_set_new(object, "requested", json_integer((json_int_t)c->counts.requested));
-    json_object_set_new(object, "skipped",
-                        json_integer((json_int_t)(c->counts.skipped + skipped_states(c))));
+    uint64_t skipped = c->counts.skipped + skipped_states(c);
+    json_object_set_new(object, "skipped", json_integer((json_int_t)skipped));
     return object;
 }
 

@@ -35,7 +35,8 @@ static const struct opt options[] = {
      .help = "at most this many lines a list; 0 for all"},
     OPT_END};
 
-/* --- counts ------------------------------------------------------------------------------------ */
+/* --- counts ------------------------------------------------------------------------------------
+ */
 
 static void add_part(struct buf *line, uint64_t number, const char *what) {
     if (!number)
@@ -56,8 +57,7 @@ static bool find_paused(const struct store_worker *worker, void *arg) {
     struct paused *paused = arg;
     json_t *stats = json_loadb(worker->stats.data, worker->stats.len, 0, NULL);
     const char *mode = json_string_value(json_object_get(stats, "mode"));
-    if (worker->lease_end_ms && mode && !strcmp(mode, "paused") &&
-        paused->count++ < PAUSED_NAMED)
+    if (worker->lease_end_ms && mode && !strcmp(mode, "paused") && paused->count++ < PAUSED_NAMED)
         buf_addf(&paused->names, "%s%.*s", paused->names.len ? ", " : "", (int)worker->name.len,
                  worker->name.data);
     json_decref(stats);
@@ -104,25 +104,26 @@ static bool print_counts(const struct session *session, struct store *store,
     return ok;
 }
 
-/* --- lists ------------------------------------------------------------------------------------- */
+/* --- lists -------------------------------------------------------------------------------------
+ */
 
 enum list_kind { LIST_TODO, LIST_IN_PROGRESS, LIST_FINISHED, LIST_FAILED, LIST_COUNT };
 
-#define BIT(state) (UINT32_C(1) << (state))
+#define BIT(state)   (UINT32_C(1) << (state))
 #define RESULT_WIDTH 48 /* columns of a result or reason beside the command */
 
 static const struct table_column todo_columns[] = {
-    {"ID", ALIGN_LEFT},      {"STATE", ALIGN_LEFT},   {"PRIORITY", ALIGN_RIGHT},
-    {"MEMORY", ALIGN_RIGHT}, {"CORES", ALIGN_RIGHT},  {"COMMAND", ALIGN_LEFT}};
+    {"ID", ALIGN_LEFT},      {"STATE", ALIGN_LEFT},  {"PRIORITY", ALIGN_RIGHT},
+    {"MEMORY", ALIGN_RIGHT}, {"CORES", ALIGN_RIGHT}, {"COMMAND", ALIGN_LEFT}};
 static const struct table_column running_columns[] = {
-    {"ID", ALIGN_LEFT},      {"WORKER", ALIGN_LEFT}, {"FOR", ALIGN_RIGHT}, {"TRY", ALIGN_RIGHT},
+    {"ID", ALIGN_LEFT},      {"WORKER", ALIGN_LEFT}, {"FOR", ALIGN_RIGHT},   {"TRY", ALIGN_RIGHT},
     {"MEMORY", ALIGN_RIGHT}, {"CORES", ALIGN_RIGHT}, {"COMMAND", ALIGN_LEFT}};
 static const struct table_column finished_columns[] = {
-    {"ID", ALIGN_LEFT},     {"WORKER", ALIGN_LEFT}, {"WALL", ALIGN_RIGHT}, {"PEAK", ALIGN_RIGHT},
-    {"RESULT", ALIGN_LEFT}, {"COMMAND", ALIGN_LEFT}};
+    {"ID", ALIGN_LEFT},    {"WORKER", ALIGN_LEFT}, {"WALL", ALIGN_RIGHT},
+    {"PEAK", ALIGN_RIGHT}, {"RESULT", ALIGN_LEFT}, {"COMMAND", ALIGN_LEFT}};
 static const struct table_column failed_columns[] = {
-    {"ID", ALIGN_LEFT},     {"STATE", ALIGN_LEFT},  {"TRIES", ALIGN_RIGHT}, {"WORKER", ALIGN_LEFT},
-    {"REASON", ALIGN_LEFT}, {"COMMAND", ALIGN_LEFT}};
+    {"ID", ALIGN_LEFT},     {"STATE", ALIGN_LEFT},  {"TRIES", ALIGN_RIGHT},
+    {"WORKER", ALIGN_LEFT}, {"REASON", ALIGN_LEFT}, {"COMMAND", ALIGN_LEFT}};
 
 static const struct list_type {
     const char *option; /* also its heading */
@@ -131,8 +132,7 @@ static const struct list_type {
     size_t column_count;
     unsigned with;
 } list_types[LIST_COUNT] = {
-    [LIST_TODO] = {"todo",
-                   BIT(TASK_TODO) | BIT(TASK_DELAYED) | BIT(TASK_WAITING) | BIT(TASK_HELD),
+    [LIST_TODO] = {"todo", BIT(TASK_TODO) | BIT(TASK_DELAYED) | BIT(TASK_WAITING) | BIT(TASK_HELD),
                    todo_columns, 6, 0},
     [LIST_IN_PROGRESS] = {"in_progress", BIT(TASK_IN_PROGRESS), running_columns, 7,
                           STORE_WITH_WORKER},
@@ -212,8 +212,8 @@ static void add_finished(struct list *list, const struct store_task *task) {
     else if (task->has_output && !task->output.len)
         table_cells(list->table, "(output dropped)");
     else if (task->output.len && output_read(&output, task->output))
-        cut_cell(list->table, view_last_line(output.stream[0].bytes.data,
-                                             output.stream[0].bytes.len));
+        cut_cell(list->table,
+                 view_last_line(output.stream[0].bytes.data, output.stream[0].bytes.len));
     else
         table_cells(list->table, "");
     if (list->results && task->output.len)
@@ -256,8 +256,8 @@ static json_t *task_json(const struct list *list, const struct store_task *task)
     }
     if (list->results && task->output.len) {
         if (output_read(&output, task->output)) {
-            struct slice line = view_last_line(output.stream[0].bytes.data,
-                                               output.stream[0].bytes.len);
+            struct slice line =
+                view_last_line(output.stream[0].bytes.data, output.stream[0].bytes.len);
             json_object_set_new(object, "result", view_slice_json(line));
         }
         output_free(&output);
@@ -265,7 +265,8 @@ static json_t *task_json(const struct list *list, const struct store_task *task)
     return object;
 }
 
-/* --- running ones: since when ------------------------------------------------------------------- */
+/* --- running ones: since when -------------------------------------------------------------------
+ */
 
 static void hold_running(struct list *list, const struct store_task *task) {
     struct running_row *row = &list->rows[list->row_count++];
@@ -319,8 +320,8 @@ static bool flush_running(struct list *list, struct buf *error) {
     for (size_t i = 0; i < list->row_count; i++) {
         redisReply *reply = ok ? store_reply(store, error) : NULL;
         ok = reply != NULL;
-        const char *start = ok && reply->type == REDIS_REPLY_STRING ? strrchr(reply->str, '.')
-                                                                    : NULL;
+        const char *start =
+            ok && reply->type == REDIS_REPLY_STRING ? strrchr(reply->str, '.') : NULL;
         show_running(list, &list->rows[i], start ? strtoull(start + 1, NULL, 10) : 0);
         if (reply)
             freeReplyObject(reply);
@@ -329,7 +330,8 @@ static bool flush_running(struct list *list, struct buf *error) {
     return ok;
 }
 
-/* --- all lists ---------------------------------------------------------------------------------- */
+/* --- all lists ----------------------------------------------------------------------------------
+ */
 
 static bool show_task(const struct store_task *task, void *arg) {
     struct list *list = arg;
@@ -351,7 +353,7 @@ static bool show_task(const struct store_task *task, void *arg) {
         add_failed(list, task);
     if (list->row_count == TABLE_HELD)
         list->failed = !flush_running(list, list->error);
-    return !list->failed;
+    return !list->failed && !ferror(list->session->out);
 }
 
 static void end_list(struct list *list, const struct args *args,
@@ -393,8 +395,8 @@ static bool print_list(struct list *list, const struct args *args, const struct 
 static bool wanted(const struct args *args, const char *option) {
     bool any = false;
     for (size_t i = 0; i < LIST_COUNT; i++)
-        any = any || (args_given(args, list_types[i].option) &&
-                      args_bool(args, list_types[i].option));
+        any = any ||
+              (args_given(args, list_types[i].option) && args_bool(args, list_types[i].option));
     return any ? args_given(args, option) && args_bool(args, option) : args_bool(args, option);
 }
 

@@ -17,7 +17,7 @@ static const struct table_column columns[] = {
 struct show {
     const struct session *session;
     const struct args *args;
-    bool *seen; /* by operand */
+    bool *seen;                /* by operand */
     struct worker_view *views; /* owned; a worker is small, and there are hundreds at most */
     size_t count, cap;
 };

@@ -4,6 +4,10 @@
 #include "manager/command.h"
 #include "manager/print.h"
 
+static const char *plural(uint64_t count) {
+    return count == 1 ? "" : "s";
+}
+
 static int cleanup(struct session *session, const struct args *args) {
     struct store *store = session_store(session);
     if (!store)
@@ -21,9 +25,10 @@ static int cleanup(struct session *session, const struct args *args) {
                              "loads_closed", (json_int_t)counts.loads_closed));
     else
         fprintf(session->out,
-                "%" PRIu64 " tasks taken from lost workers, %" PRIu64 " workers forgotten, %" PRIu64
-                " loads closed\n",
-                counts.leases_ended, counts.workers_forgotten, counts.loads_closed);
+                "%" PRIu64 " task%s taken from lost workers, %" PRIu64
+                " worker%s forgotten, %" PRIu64 " load%s closed\n",
+                counts.leases_ended, plural(counts.leases_ended), counts.workers_forgotten,
+                plural(counts.workers_forgotten), counts.loads_closed, plural(counts.loads_closed));
     buf_free(&error);
     return ok ? EXIT_DONE : EXIT_FAILED;
 }

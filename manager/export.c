@@ -34,7 +34,8 @@ static void row_free(struct row *row) {
         output_free(&row->output);
 }
 
-/* --- cells of CSV ------------------------------------------------------------------------------- */
+/* --- cells of CSV -------------------------------------------------------------------------------
+ */
 
 /* UTF-8 without NUL, in quotes where RFC 4180 wants them. */
 static void add_text(struct buf *out, const char *text, size_t len) {
@@ -161,7 +162,8 @@ static void cell_reason(struct buf *out, const struct row *row) {
         add_slice(out, row->entry.reason);
 }
 
-/* --- columns ------------------------------------------------------------------------------------ */
+/* --- columns ------------------------------------------------------------------------------------
+ */
 
 /* The parameters stand before this column. */
 #define ARGS_BEFORE "tries"
@@ -311,7 +313,8 @@ void export_csv_row(struct export_columns *columns, const struct store_task *tas
     row_free(&row);
 }
 
-/* --- JSON --------------------------------------------------------------------------------------- */
+/* --- JSON ---------------------------------------------------------------------------------------
+ */
 
 static json_t *args_json(const struct task *task) {
     json_t *args = json_object();
@@ -361,9 +364,9 @@ void export_json_row(const struct export_columns *columns, const struct store_ta
     json_object_set_new(o, "type", json_string(task_type_name(task->task.type)));
     json_object_set_new(o, "priority", json_integer(head->priority));
     json_object_set_new(o, "min_dram",
-                        automatic ? json_string("auto")
-                                  : json_real((double)head->mem_bytes /
-                                              (double)(UINT64_C(1) << 30)));
+                        automatic
+                            ? json_string("auto")
+                            : json_real((double)head->mem_bytes / (double)(UINT64_C(1) << 30)));
     json_object_set_new(o, "min_cpu", json_real((double)head->mcpu / 1000));
     json_object_set_new(o, "command", print_json_text(task->task.params, task->task.params_len));
     json_object_set_new(o, "args", args_json(&task->task));
@@ -383,8 +386,8 @@ void export_json_row(const struct export_columns *columns, const struct store_ta
         json_object_set_new(o, i ? "stderr" : "stdout",
                             row.has_output ? view_slice_json(row.output.stream[i].bytes)
                                            : json_null());
-    json_object_set_new(o, "reason", entry->reason.len ? view_slice_json(entry->reason)
-                                                       : json_null());
+    json_object_set_new(o, "reason",
+                        entry->reason.len ? view_slice_json(entry->reason) : json_null());
     const size_t flags = JSON_COMPACT | JSON_REAL_PRECISION(15);
     size_t need = json_dumpb(o, NULL, 0, flags);
     buf_reserve(out, need);

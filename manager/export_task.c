@@ -33,7 +33,8 @@ static const struct opt options[] = {
      .help = "have columns with what the task printed on stdout and stderr"},
     OPT_END};
 
-/* --- the file ----------------------------------------------------------------------------------- */
+/* --- the file -----------------------------------------------------------------------------------
+ */
 
 /* Standard output, or a file beside the one asked for, which it becomes when it is whole. */
 struct target {
@@ -71,7 +72,8 @@ static bool target_close(struct target *target, bool ok, struct buf *error) {
     return ok;
 }
 
-/* --- rows --------------------------------------------------------------------------------------- */
+/* --- rows ---------------------------------------------------------------------------------------
+ */
 
 struct export {
     const struct session *session;

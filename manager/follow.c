@@ -20,8 +20,9 @@ enum {
     FOLLOW_ASK_MS = 5000,
     POLL_FIRST_MS = 100, /* a task that does not run is looked at this often, then less */
     POLL_MOST_MS = 1000,
-    LOOK_MS = 1000,      /* a silent one that does */
-    AWAY_MS = 500        /* between two tries to reach Redis */
+    LOOK_MS = 1000, /* a silent one that does */
+    TELL_MS = 1000, /* one that has not started by then is told of */
+    AWAY_MS = 500   /* between two tries to reach Redis */
 };
 
 struct follow {
@@ -29,16 +30,17 @@ struct follow {
     struct store *store;
     const char *id;
     unsigned streams;
-    uint16_t try_number;        /* that is being shown; 0: none yet */
-    uint64_t printed[2];        /* bytes of this try that were shown (or are not asked for) */
-    uint64_t at[2];             /* bytes of this try that came on this channel */
-    bool ended;                 /* 'x' came: the rest is in the result */
-    struct link *link;          /* subscribed to channel, or NULL */
-    char *channel;              /* owned */
-    char *worker;               /* that runs it; owned */
-    long long agent;            /* process id of its agent */
-    mono_ms_t asked;
-    bool told_wait, told_away, told_workers;
+    uint16_t try_number; /* that is being shown; 0: none yet */
+    uint64_t printed[2]; /* bytes of this try that were shown (or are not asked for) */
+    uint64_t at[2];      /* bytes of this try that came on this channel */
+    bool unread;         /* nobody reads what is shown any more */
+    bool ended;          /* 'x' came: the rest is in the result */
+    struct link *link;   /* subscribed to channel, or NULL */
+    char *channel;       /* owned */
+    char *worker;        /* that runs it; owned */
+    long long agent;     /* process id of its agent */
+    mono_ms_t start, asked;
+    bool told_wait, told_away;
 };
 
 static void on_interrupt(int number) {
@@ -46,7 +48,8 @@ static void on_interrupt(int number) {
     _exit(130); /* what came has been written */
 }
 
-/* --- showing ------------------------------------------------------------------------------------ */
+/* --- showing ------------------------------------------------------------------------------------
+ */
 
 static void put(struct follow *f, int which, const char *bytes, size_t len) {
     FILE *file = which ? stderr : f->session->out;
@@ -54,7 +57,8 @@ static void put(struct follow *f, int which, const char *bytes, size_t len) {
     if (!(f->streams & 1u << which) || !len)
         return;
     fwrite(bytes, 1, len, file);
-    fflush(file);
+    if (fflush(file) != 0)
+        f->unread = true;
 }
 
 /* Bytes that the worker sent; those that were shown before an interruption are passed over. */
@@ -73,7 +77,8 @@ static void begin_try(struct follow *f, uint16_t try_number) {
     f->ended = false;
 }
 
-/* --- the channel -------------------------------------------------------------------------------- */
+/* --- the channel --------------------------------------------------------------------------------
+ */
 
 static void unsubscribe(struct follow *f) {
     link_close(f->link);
@@ -106,7 +111,6 @@ static bool subscribe(struct follow *f, struct buf *error) {
     return reply != NULL;
 }
 
-
 /* The process id of the agent that runs a worker, from what it registered; 0: not known. */
 static bool find_agent(struct follow *f, long long *pid, struct buf *error) {
     struct buf key = BUF_INIT;
@@ -119,8 +123,8 @@ static bool find_agent(struct follow *f, long long *pid, struct buf *error) {
     redisReply *reply = store_run(f->store, error);
     if (!reply)
         return false;
-    json_t *info = reply->type == REDIS_REPLY_STRING ? json_loadb(reply->str, reply->len, 0, NULL)
-                                                     : NULL;
+    json_t *info =
+        reply->type == REDIS_REPLY_STRING ? json_loadb(reply->str, reply->len, 0, NULL) : NULL;
     *pid = json_integer_value(json_object_get(info, "agent_pid"));
     json_decref(info);
     freeReplyObject(reply);
@@ -164,7 +168,7 @@ static bool ask(struct follow *f, struct buf *error) {
 /* Takes what comes within LOOK_MS, up to 'x'. */
 static bool hear(struct follow *f, struct buf *error) {
     mono_ms_t end = mono_after(mono_now(), LOOK_MS);
-    while (!f->ended) {
+    while (!f->ended && !f->unread) {
         int64_t left = mono_diff(end, mono_now());
         redisReply *reply;
         if (left <= 0)
@@ -189,12 +193,13 @@ static bool hear(struct follow *f, struct buf *error) {
     return true;
 }
 
-/* --- the result --------------------------------------------------------------------------------- */
+/* --- the result ---------------------------------------------------------------------------------
+ */
 
 static void tell_missing(struct follow *f, int which, uint64_t bytes) {
     if (bytes && f->streams & 1u << which)
-        session_note(f->session, "%llu bytes of %s are missing here",
-                     (unsigned long long)bytes, which ? "stderr" : "stdout");
+        session_note(f->session, "%llu bytes of %s are missing here", (unsigned long long)bytes,
+                     which ? "stderr" : "stdout");
 }
 
 /* Shows what has not come while it ran, of a try that has ended. */
@@ -225,21 +230,23 @@ static void tell_try(struct follow *f, const struct store_detail *detail,
     try_entry_describe(entry, &text);
     if (state == TASK_DELAYED) {
         buf_adds(&text, "; the next in ");
-        units_add_ms(&text,
-                     detail->due_ms > detail->now_ms ? detail->due_ms - detail->now_ms : 0);
+        units_add_ms(&text, detail->due_ms > detail->now_ms ? detail->due_ms - detail->now_ms : 0);
     }
     if (entry->outcome != TRY_FINISHED)
         session_note(f->session, "try %u: %s", entry->try_number, text.data);
     buf_free(&text);
 }
 
-/* --- one look after the other ------------------------------------------------------------------- */
+/* --- one look after the other -------------------------------------------------------------------
+ */
 
 enum step { STEP_WAIT, STEP_LISTEN, STEP_DONE, STEP_FAILED, STEP_GONE, STEP_ERROR };
 
 static void tell_wait(struct follow *f, const struct store_detail *detail) {
     enum task_state state = (enum task_state)detail->task.head.state;
-    if (!f->told_wait && state != TASK_DELAYED)
+    if (f->told_wait || mono_diff(mono_now(), f->start) < TELL_MS)
+        return;
+    if (state != TASK_DELAYED)
         session_note(f->session, "%s has not started yet (%s); waiting for it", f->id,
                      task_state_name(state));
     f->told_wait = true;
@@ -301,7 +308,8 @@ static enum step look(struct follow *f, struct buf *error) {
 
 /* Redis may go away and come back; what was shown is not shown again. */
 static bool recover(struct follow *f, struct buf *error) {
-    if (!link_broken(f->store->link) && f->link && !link_broken(f->link))
+    bool broken = link_broken(f->store->link) || !f->link || link_broken(f->link);
+    if (!broken && !link_fault_passes(link_fault(f->store->link)))
         return false;
     if (!f->told_away)
         session_note(f->session, "%s; waiting for it to come back", error->data);
@@ -309,8 +317,8 @@ static bool recover(struct follow *f, struct buf *error) {
     buf_clear(error);
     unsubscribe(f);
     poll(NULL, 0, AWAY_MS);
-    if (!link_broken(f->store->link) || link_reopen(f->store->link, error))
-        f->told_away = false;
+    if (link_broken(f->store->link))
+        link_reopen(f->store->link, error);
     buf_clear(error);
     return true;
 }
@@ -318,14 +326,20 @@ static bool recover(struct follow *f, struct buf *error) {
 static enum step follow(struct follow *f, struct buf *error) {
     int64_t pause_ms = POLL_FIRST_MS;
     bool first = true;
-    for (;; first = false) {
+    for (;;) {
         enum step step = look(f, error);
+        first = first && step == STEP_ERROR;
         if (step == STEP_LISTEN && (!ask(f, error) || !hear(f, error)))
             step = STEP_ERROR;
+        if (f->unread)
+            return STEP_FAILED;
         if (step == STEP_ERROR) {
             if (first || !recover(f, error))
                 return step;
-        } else if (step == STEP_WAIT) {
+            continue;
+        }
+        f->told_away = false;
+        if (step == STEP_WAIT) {
             poll(NULL, 0, (int)pause_ms);
             pause_ms = pause_ms * 5 / 4 < POLL_MOST_MS ? pause_ms * 5 / 4 : POLL_MOST_MS;
         } else if (step == STEP_LISTEN) {
@@ -337,7 +351,8 @@ static enum step follow(struct follow *f, struct buf *error) {
 }
 
 int follow_task(struct session *session, struct store *store, const char *id, unsigned streams) {
-    struct follow f = {.session = session, .store = store, .id = id, .streams = streams};
+    struct follow f = {
+        .session = session, .store = store, .id = id, .streams = streams, .start = mono_now()};
     struct buf error = BUF_INIT;
     signal(SIGINT, on_interrupt);
     enum step step = follow(&f, &error);

@@ -42,7 +42,8 @@ static bool show(const struct store_task *task, void *arg) {
     return !w->stopped;
 }
 
-/* --- sources that the store has not ------------------------------------------------------------ */
+/* --- sources that the store has not ------------------------------------------------------------
+ */
 
 static void command(struct store *store, const char *verb, enum queue_key key) {
     struct buf name = BUF_INIT;
@@ -132,7 +133,8 @@ static bool walk_waiting(struct walk *w) {
     return true;
 }
 
-/* --- all --------------------------------------------------------------------------------------- */
+/* --- all ---------------------------------------------------------------------------------------
+ */
 
 enum { WALK_DELAYED = -1, WALK_WAITING = -2, WALK_NEWEST = -3 };
 

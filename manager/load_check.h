@@ -21,7 +21,7 @@ enum load_check_refs {
  * there are. Else it has printed `file:line:column: what, expected …` for the first
  * LOAD_CHECK_SHOWN errors, or why it could not go on.
  */
-int load_check(struct session *session, struct taskfile *file, enum load_check_refs refs, bool bar,
+int load_check(struct session *session, struct taskfile *file, enum load_check_refs mode, bool bar,
                uint64_t *tasks);
 
 #endif

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
 
@@ -81,10 +82,10 @@ static int run_chain(struct chain *chain, const struct config *config) {
  * more
  * (`| head`) ends the program as it ends every other. */
 static int finish(int code) {
-    errno = 0;
     if (fflush(stdout) == 0 && !ferror(stdout))
         return code;
-    if (errno == EPIPE || !errno) {
+    struct pollfd reader = {.fd = fileno(stdout), .events = POLLOUT};
+    if (poll(&reader, 1, 0) == 1 && (reader.revents & POLLERR)) {
         signal(SIGPIPE, SIG_DFL);
         raise(SIGPIPE);
     }

@@ -9,7 +9,8 @@
 #include "manager/view.h"
 #include "manager/whynot.h"
 
-/* --- JSON --------------------------------------------------------------------------------------- */
+/* --- JSON ---------------------------------------------------------------------------------------
+ */
 
 static json_t *output_json(const struct store_task *task) {
     struct output output;
@@ -43,7 +44,8 @@ static void print_detail_json(const struct session *session, const struct store_
     print_json(session->out, object);
 }
 
-/* --- text --------------------------------------------------------------------------------------- */
+/* --- text ---------------------------------------------------------------------------------------
+ */
 
 static void put(const struct session *session, const char *label, const char *text, size_t len) {
     struct buf safe = BUF_INIT;
@@ -159,8 +161,7 @@ static void put_after(const struct session *session, json_t *after) {
     json_array_foreach(after, i, entry) {
         const char *name = json_string_value(json_object_get(entry, "name"));
         struct buf text = BUF_INIT;
-        buf_addf(&text, "%s: %s",
-                 name ? name : json_string_value(json_object_get(entry, "id")),
+        buf_addf(&text, "%s: %s", name ? name : json_string_value(json_object_get(entry, "id")),
                  json_string_value(json_object_get(entry, "state")));
         if (name) {
             long long total = json_integer_value(json_object_get(entry, "total"));
@@ -172,7 +173,7 @@ static void put_after(const struct session *session, json_t *after) {
 }
 
 static const struct table_column try_columns[] = {
-    {"TRY", ALIGN_RIGHT}, {"WORKER", ALIGN_LEFT}, {"START", ALIGN_LEFT},  {"WALL", ALIGN_RIGHT},
+    {"TRY", ALIGN_RIGHT},  {"WORKER", ALIGN_LEFT},  {"START", ALIGN_LEFT}, {"WALL", ALIGN_RIGHT},
     {"USER", ALIGN_RIGHT}, {"SYSTEM", ALIGN_RIGHT}, {"PEAK", ALIGN_RIGHT}, {"OUTCOME", ALIGN_LEFT}};
 
 static void add_us(struct table *table, uint64_t us) {
@@ -269,7 +270,8 @@ static void print_detail(const struct session *session, const struct store_detai
     put_tries(session, task->log);
 }
 
-/* --- the verb ----------------------------------------------------------------------------------- */
+/* --- the verb -----------------------------------------------------------------------------------
+ */
 
 static bool show(struct session *session, struct store *store, const char *text) {
     task_id_t id;

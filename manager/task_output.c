@@ -39,8 +39,8 @@ static void add_place(struct buf *text, struct slice log, uint16_t try_number) {
         while (rest.len) {
             const char *newline = memchr(rest.data, '\n', rest.len);
             size_t len = newline ? (size_t)(newline - rest.data) : rest.len;
-            buf_addf(text, "; all of it is kept in %.*s:%.*s", (int)entry.node.len,
-                     entry.node.data, (int)len, rest.data);
+            buf_addf(text, "; all of it is kept in %.*s:%.*s", (int)entry.node.len, entry.node.data,
+                     (int)len, rest.data);
             rest.data += len + (newline != NULL);
             rest.len -= len + (newline != NULL);
         }
@@ -68,9 +68,9 @@ static void note_cut(const struct session *session, const struct store_task *tas
 
 static int print_json_output(const struct session *session, const struct store_task *task,
                              const struct output *output, unsigned bits) {
-    json_t *object = json_pack("{s:s, s:s, s:i}", "id", task->id, "state",
-                               task_state_name((enum task_state)task->head.state), "try",
-                               output->try_number);
+    json_t *object =
+        json_pack("{s:s, s:s, s:i}", "id", task->id, "state",
+                  task_state_name((enum task_state)task->head.state), "try", output->try_number);
     for (unsigned i = 0; i < 2; i++) {
         const struct output_stream *stream = &output->stream[i];
         if (!(bits & 1u << i))

@@ -11,8 +11,7 @@
 
 #define FOUND_MOST 4 /* of the ids that begin so, this many are looked for */
 
-bool view_find(const struct session *session, struct store *store, const char *text,
-               task_id_t id) {
+bool view_find(const struct session *session, struct store *store, const char *text, task_id_t id) {
     task_id_t ids[FOUND_MOST];
     size_t found = 0;
     struct buf error = BUF_INIT;
@@ -212,10 +211,9 @@ json_t *view_task_json(const struct store_task *t) {
                         json_string(task_state_name((enum task_state)head->state)));
     json_object_set_new(object, "type", json_string(task_type_name(t->task.type)));
     set_number(object, "priority", head->priority);
-    json_object_set_new(object, "min_dram_bytes",
-                        head->mem_bytes == TASK_MEM_AUTO
-                            ? json_null()
-                            : json_integer((json_int_t)head->mem_bytes));
+    json_object_set_new(
+        object, "min_dram_bytes",
+        head->mem_bytes == TASK_MEM_AUTO ? json_null() : json_integer((json_int_t)head->mem_bytes));
     json_object_set_new(object, "min_cpu", json_real((double)head->mcpu / 1000));
     json_object_set_new(object, "command", print_json_text(t->task.params, t->task.params_len));
     for (size_t i = 0; i < t->task.option_count; i++)

@@ -25,10 +25,10 @@ bool view_now(struct store *store, uint64_t *now_ms, struct buf *error);
 uint64_t view_todo(const struct store_counts *counts);
 uint64_t view_failed(const struct store_counts *counts);
 
-void view_add_mem(struct buf *out, uint64_t mem_bytes);   /* "auto", "-" for 0, "1.5 GiB" */
-void view_add_mcpu(struct buf *out, uint32_t mcpu);       /* "-" for 0, "0.5" */
-void view_add_wall(struct buf *out, uint64_t us);         /* "3.4ms", "1.25s", "3m12s" */
-void view_add_time(struct buf *out, uint64_t unix_ms);    /* RFC 3339; "-" for 0 */
+void view_add_mem(struct buf *out, uint64_t mem_bytes);    /* "auto", "-" for 0, "1.5 GiB" */
+void view_add_mcpu(struct buf *out, uint32_t mcpu);        /* "-" for 0, "0.5" */
+void view_add_wall(struct buf *out, uint64_t us);          /* "3.4ms", "1.25s", "3m12s" */
+void view_add_time(struct buf *out, uint64_t unix_ms);     /* RFC 3339; "-" for 0 */
 struct slice view_last_line(const char *text, size_t len); /* the last that is not blank */
 
 /*

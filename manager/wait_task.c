@@ -13,10 +13,10 @@
 enum {
     POLL_FIRST_MS = 200,
     POLL_MOST_MS = 1000,
-    POLL_BAR_MS = 500, /* with a bar on the terminal, which should move */
-    MAINTAIN_MOST = 20, /* bounded pieces of due work a poll, of 500 tasks each */
-    WORKERS_MS = 2000,  /* before a remark that no worker is there: one may be starting */
-    STUCK_MS = 5000,    /* before one on what may be nothing */
+    POLL_BAR_MS = 500,   /* with a bar on the terminal, which should move */
+    MAINTAIN_MOST = 20,  /* bounded pieces of due work a poll, of 500 tasks each */
+    WORKERS_MS = 2000,   /* before a remark that no worker is there: one may be starting */
+    STUCK_MS = 5000,     /* before one on what may be nothing */
     EXIT_TIMED_OUT = 124 /* as timeout(1) */
 };
 
@@ -36,16 +36,17 @@ static const struct opt options[] = {
      .help = "show a bar with rate and time left on a terminal"},
     OPT_END};
 
-/* --- what is waited for ------------------------------------------------------------------------- */
+/* --- what is waited for -------------------------------------------------------------------------
+ */
 
 struct tally {
     uint64_t pending, running, finished, failed, cancelled;
     uint64_t held;
-    uint64_t gone;          /* ids that are not there any more */
+    uint64_t gone; /* ids that are not there any more */
     uint64_t live_workers;
-    bool idle; /* tasks are queued, workers there, and nothing at all runs */
-    bool known;             /* the name is */
-    bool loading;           /* a load that may bring more has not ended */
+    bool idle;    /* tasks are queued, workers there, and nothing at all runs */
+    bool known;   /* the name is */
+    bool loading; /* a load that may bring more has not ended */
 };
 
 struct wait {
@@ -55,7 +56,7 @@ struct wait {
     task_id_t *ids;   /* or NULL */
     size_t id_count;
     struct tally now;
-    uint64_t ended_before; /* of the whole queue, when the waiting began */
+    uint64_t ended_before;  /* of the whole queue, when the waiting began */
     mono_ms_t start, stuck; /* stuck: since when nothing can run; 0: not */
     bool told_workers, told_held, told_load, told_idle, told_away;
     struct progress *progress;
@@ -98,8 +99,8 @@ static bool count_task(const struct store_task *task, void *arg) {
 static bool look_at_ids(struct wait *w, struct tally *tally, struct buf *error) {
     if (!store_walk_ids(w->store, w->ids, w->id_count, 0, count_task, tally, error))
         return false;
-    tally->gone = w->id_count - (tally->pending + tally->finished + tally->failed +
-                                 tally->cancelled);
+    tally->gone =
+        w->id_count - (tally->pending + tally->finished + tally->failed + tally->cancelled);
     return true;
 }
 
@@ -158,7 +159,8 @@ static bool is_over(const struct tally *tally) {
     return !tally->pending && !tally->loading;
 }
 
-/* --- telling ------------------------------------------------------------------------------------ */
+/* --- telling ------------------------------------------------------------------------------------
+ */
 
 static void draw(struct wait *w) {
     uint64_t done = ended(&w->now);
@@ -219,8 +221,8 @@ static int print_end(struct wait *w, bool timed_out) {
                    json_pack("{s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "ok", ok, "timed_out",
                              timed_out, "finished", (json_int_t)now->finished, "failed",
                              (json_int_t)now->failed, "cancelled", (json_int_t)now->cancelled,
-                             "removed", (json_int_t)now->gone, "pending",
-                             (json_int_t)now->pending, "elapsed_ms", (json_int_t)elapsed_ms));
+                             "removed", (json_int_t)now->gone, "pending", (json_int_t)now->pending,
+                             "elapsed_ms", (json_int_t)elapsed_ms));
     } else {
         struct buf text = BUF_INIT;
         buf_addf(&text, "%llu finished, %llu failed", (unsigned long long)now->finished,
@@ -239,19 +241,20 @@ static int print_end(struct wait *w, bool timed_out) {
     return timed_out ? EXIT_TIMED_OUT : ok ? EXIT_DONE : EXIT_FAILED;
 }
 
-/* --- waiting ------------------------------------------------------------------------------------ */
+/* --- waiting ------------------------------------------------------------------------------------
+ */
 
 /* Whether it may be tried again: Redis was lost while we waited, not refused at the start. */
 static bool redis_lost(struct wait *w, struct buf *error) {
-    if (!link_broken(w->store->link))
+    if (!link_broken(w->store->link) && !link_fault_passes(link_fault(w->store->link)))
         return false;
     if (!w->told_away) {
         buf_adds(error, "; waiting for it to come back");
         tell(w, &w->told_away, error->data);
     }
     buf_clear(error);
-    if (link_reopen(w->store->link, error))
-        w->told_away = false;
+    if (link_broken(w->store->link))
+        link_reopen(w->store->link, error);
     buf_clear(error);
     return true;
 }
@@ -295,6 +298,7 @@ static int wait_on(struct wait *w, uint64_t timeout_ms, bool limited) {
             break;
         }
         if (seen) {
+            w->told_away = false;
             draw(w);
             tell_stuck(w);
         }

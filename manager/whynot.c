@@ -21,7 +21,8 @@ static void say(json_t *why, const char *fmt, ...) {
     buf_free(&text);
 }
 
-/* --- dependencies ------------------------------------------------------------------------------ */
+/* --- dependencies ------------------------------------------------------------------------------
+ */
 
 static bool add_group(struct store *store, const char *name, json_t *entry, struct buf *error) {
     struct store_group group;
@@ -108,7 +109,8 @@ static bool say_after(struct store *store, const struct store_detail *detail, js
     return ok;
 }
 
-/* --- workers ------------------------------------------------------------------------------------ */
+/* --- workers ------------------------------------------------------------------------------------
+ */
 
 enum { NEEDS_MOST = 32 };
 
@@ -116,9 +118,9 @@ enum { NEEDS_MOST = 32 };
 struct fit {
     const struct store_task *task;
     const struct config *config;
-    char *requires;         /* owned */
+    char *requires;          /* owned */
     char *words[NEEDS_MOST]; /* of requires */
-    bool met[NEEDS_MOST];   /* by some live worker */
+    bool met[NEEDS_MOST];    /* by some live worker */
     size_t word_count;
     size_t live, fitting, ready; /* workers: all, that could ever run it, of these not held back */
     uint64_t most_mem, most_mcpu;
@@ -178,8 +180,8 @@ static bool fit_worker(const struct store_worker *worker, void *arg) {
     if (view.live) {
         uint64_t reserve = config_accept_bytes(fit->config, view.mem);
         uint64_t mem = view.mem > reserve ? view.mem - reserve : 0;
-        bool fits = view.mcpu >= head->mcpu &&
-                    (head->mem_bytes == TASK_MEM_AUTO || mem >= head->mem_bytes);
+        bool fits =
+            view.mcpu >= head->mcpu && (head->mem_bytes == TASK_MEM_AUTO || mem >= head->mem_bytes);
         fit->live++;
         note_most(&fit->most_mem, &fit->most_mem_name, mem, &view);
         note_most(&fit->most_mcpu, &fit->most_mcpu_name, view.mcpu, &view);
@@ -229,7 +231,8 @@ static void say_unmet(const struct fit *fit, json_t *why) {
     buf_free(&most);
 }
 
-/* --- its place ---------------------------------------------------------------------------------- */
+/* --- its place ----------------------------------------------------------------------------------
+ */
 
 static redisReply *shape_names(struct store *store, struct buf *error) {
     struct buf key = BUF_INIT;

@@ -12,9 +12,9 @@
 
 struct worker_view {
     char *name;
-    const char *host;                    /* "?" when it is not told */
-    const char *state;                   /* run, drain, stop, return, paused, lost */
-    const char *want, *reason, *labels;  /* "" for nothing; reason: why it is paused */
+    const char *host;                   /* "?" when it is not told */
+    const char *state;                  /* run, drain, stop, return, paused, lost */
+    const char *want, *reason, *labels; /* "" for nothing; reason: why it is paused */
     uint64_t report_ms, now_ms;
     uint64_t mcpu, mcpu_promised;
     uint64_t mem, mem_promised, mem_available; /* bytes */

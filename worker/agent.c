@@ -24,7 +24,7 @@
 enum {
     EXIT_VERSION = 100,   /* the supervisor speaks another version */
     SIGNAL_ECHO_MS = 500, /* between the two deliveries of one signal */
-    SUPER_END_MS = 2000,
+    SUPER_END_MS = 1000, /* a killed supervisor has ended by then */
     LEAVE_MOST_MS = 10000 /* how long the last results wait for a Redis that is away */
 };
 #define OUTPUT_SHARE   20 /* keep_output_bytes 0: memory of Redis' machine / this */

@@ -121,11 +121,13 @@ static void send_claim(struct agent *a) {
     a->claiming = redisio_send(a->redis, &a->cmd, on_claim, a);
 }
 
-static uint64_t random_u64(void) {
-    uint64_t value;
-    if (getrandom(&value, sizeof value, 0) != sizeof value)
+/* Fills what tells one claim from all others. */
+static void draw_identity(struct claim_args *claim) {
+    uint64_t drawn[2];
+    if (getrandom(drawn, sizeof drawn, 0) != sizeof drawn)
         abort();
-    return value;
+    claim->request = drawn[0];
+    claim->nonce = drawn[1];
 }
 
 static void take_tasks(struct agent *a, const redisReply *reply,
@@ -204,15 +206,21 @@ static void add_ahead(const struct agent *a, struct room *room, uint32_t ahead) 
     }
 }
 
+/* An answer was lost: the same is asked again, whatever the mode, before anything else. Reconcile waits for
+ * it, since until then nobody knows what this worker holds. */
+static void claim_again(struct agent *a) {
+    if (!a->registered || a->reconciling || !redisio_up(a->redis))
+        return;
+    send_claim(a);
+    a->claim_unknown = !a->claiming;
+}
+
 void claim_step(struct agent *a) {
-    if (a->claiming || a->mode != MODE_RUN || !lease_ready(a) || a->renew_wanted || a->super_gone ||
+    if (a->claim_unknown && !a->claiming && !a->super_gone)
+        claim_again(a);
+    if (a->claiming || a->claim_unknown || a->mode != MODE_RUN || !lease_ready(a) || a->renew_wanted || a->super_gone ||
         mono_diff(mono_now(), a->no_start_before) < 0)
         return;
-    if (a->claim_unknown) { /* an answer was lost: the same again */
-        a->claim_unknown = false;
-        send_claim(a);
-        return;
-    }
     uint32_t ready = (uint32_t)a->runs.lists[RUN_READY].count;
     uint32_t ahead = admission_ahead((uint32_t)a->runs.lists[RUN_STARTED].count, a->mean_wall_us);
     if (!a->claim_wanted || (ready > 0 && ready > ahead / 2))
@@ -230,8 +238,6 @@ void claim_step(struct agent *a) {
     a->claim = (struct claim_args){
         .worker = a->config->name,
         .incarnation = a->incarnation,
-        .request = random_u64(),
-        .nonce = random_u64(),
         .free_mem_bytes = room.mem_bytes,
         .free_mcpu = room.mcpu,
         .slots = room.slots < CLAIM_MAX ? room.slots : CLAIM_MAX,
@@ -241,6 +247,7 @@ void claim_step(struct agent *a) {
         .most_mem_bytes = most.mem_bytes,
         .most_mcpu = most.mcpu,
     };
+    draw_identity(&a->claim);
     send_claim(a);
     if (!a->claiming)
         a->claim_wanted = true;

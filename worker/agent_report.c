@@ -6,8 +6,8 @@
 #include "common/log.h"
 
 enum {
-    BATCH_MS = 4,    /* results of short tasks wait this long for company */
-    BATCH_FULL = 32, /* or until there are so many */
+    BATCH_MS = 10,   /* results of short tasks wait this long for company */
+    BATCH_FULL = 64, /* or until there are so many */
     AGAIN_MS = 1000, /* a report without an answer is sent again after this */
     FAST_FAILURE_MS = 5000,
     NO_START_MS = 1000
@@ -205,9 +205,12 @@ static size_t add_recent(struct agent *a, size_t room) {
     return added;
 }
 
+/* A call costs Redis several times what a result in it does. Nothing waits for company when others
+ * may wait for it: this worker has run out of tasks, and some may depend on these. */
 static bool batch_due(struct agent *a) {
     const struct run_list *ended = &a->runs.lists[RUN_ENDED];
-    if (ended->count >= BATCH_FULL || a->mode >= MODE_STOP ||
+    bool starving = a->claim_empty && !a->runs.lists[RUN_READY].first;
+    if (starving || ended->count >= BATCH_FULL || a->mode >= MODE_STOP ||
         !admission_ahead((uint32_t)a->runs.lists[RUN_STARTED].count, a->mean_wall_us))
         return true;
     mono_ms_t now = mono_now();

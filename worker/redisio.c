@@ -1,6 +1,5 @@
 #include "worker/redisio.h"
 
-#include <hiredis/adapters/libuv.h>
 #include <hiredis/async.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +8,7 @@
 #include "common/log.h"
 #include "common/script.h"
 #include "common/serverinfo.h"
+#include "worker/redispoll.h"
 
 enum { BACKOFF_FIRST_MS = 100, BACKOFF_MOST_MS = 10000, SETUP_MS = 10000, ANSWER_MS = 20000 };
 enum { UNWELL_MS = 1000 }; /* no commands for this long after an error of the server */
@@ -205,17 +205,17 @@ static redisAsyncContext *open_context(struct redisio *io) {
     redisAsyncContext *context = *io->endpoint->path
                                      ? redisAsyncConnectUnix(io->endpoint->path)
                                      : redisAsyncConnect(io->endpoint->host, io->endpoint->port);
-    if (!context || context->err) {
-        if (context)
-            setup_failed(io, link_fault_io(context->err, context->errstr), context->errstr);
-        else
-            go_down(io, "out of memory");
-        if (context)
-            redisAsyncFree(context);
+    if (!context) {
+        go_down(io, "out of memory");
+        return NULL;
+    }
+    if (context->err || !redispoll_attach(context, io->loop)) {
+        setup_failed(io, context->err ? link_fault_io(context->err, context->errstr) : LINK_LOST,
+                     context->errstr);
+        redisAsyncFree(context);
         return NULL;
     }
     context->data = io;
-    redisLibuvAttach(context, io->loop);
     redisAsyncSetConnectCallback(context, on_connect);
     redisAsyncSetDisconnectCallback(context, on_disconnect);
     greet(context, io->endpoint);

@@ -15,7 +15,7 @@ enum { REASON_LINES = 5, REASON_BYTES = 1000, DISK_PAGE = 4096, EXIT_NOT_STARTED
 int64_t result_backoff(uint64_t first_ms, uint64_t most_ms, uint32_t failures) {
     uint64_t delay = first_ms;
     for (uint32_t i = 0; i < failures && delay < most_ms; i++)
-        delay *= 2;
+        delay = delay > most_ms / 2 ? most_ms : delay * 2;
     return (int64_t)(delay < most_ms ? delay : most_ms);
 }
 
@@ -73,19 +73,22 @@ struct stream {
     int fd;
     uint64_t size;
     bool err;
-    bool moved;        /* an agent that died before the report was answered has put it in result_dir */
-    bool cut;        /* what goes to Redis is not all of it */
+    bool moved; /* an agent that died before the report was answered has put it in result_dir */
+    int error;  /* errno: it could not be read; or 0 */
+    bool cut;   /* what goes to Redis is not all of it */
     struct buf kept; /* what goes to Redis */
     struct buf tail; /* the last REASON_BYTES, of stderr */
 };
 
-/* Appends bytes from..from+len of a file; what is missing is left out. */
-static void read_range(int fd, uint64_t from, uint64_t len, struct buf *out) {
+/* Appends bytes from..from+len of a file; what is missing is left out. Returns errno, or 0. */
+static int read_range(int fd, uint64_t from, uint64_t len, struct buf *out) {
+    int error = 0;
     buf_reserve(out, (size_t)len);
     while (len > 0) {
         ssize_t n = pread(fd, out->data + out->len, (size_t)len, (off_t)from);
         if (n < 0 && errno == EINTR)
             continue;
+        error = n < 0 ? errno : 0;
         if (n <= 0)
             break;
         out->len += (size_t)n;
@@ -93,15 +96,17 @@ static void read_range(int fd, uint64_t from, uint64_t len, struct buf *out) {
         len -= (uint64_t)n;
     }
     out->data[out->len] = '\0';
+    return error;
 }
 
 /* First and last half of `limit` bytes, with a mark in between. */
 static void read_ends(struct stream *s, uint64_t limit) {
     uint64_t half = limit / 2;
-    read_range(s->fd, 0, half, &s->kept);
+    s->error = read_range(s->fd, 0, half, &s->kept);
     buf_addf(&s->kept, "\n[distcomp: %llu bytes left out]\n",
              (unsigned long long)(s->size - 2 * half));
-    read_range(s->fd, s->size - half, half, &s->kept);
+    int error = read_range(s->fd, s->size - half, half, &s->kept);
+    s->error = s->error ? s->error : error;
     s->cut = true;
 }
 
@@ -128,6 +133,8 @@ static void stream_open(struct stream *s, const struct run *run, const struct re
         s->fd = open(path.data, O_RDONLY | O_CLOEXEC);
         s->moved = s->fd >= 0;
     }
+    s->error = s->fd < 0 ? errno : 0;
+    s->cut = s->fd < 0;
     buf_free(&path);
     /* A task that wrote through a second open file may have left a shorter one. */
     struct stat st;
@@ -139,9 +146,10 @@ static void stream_read(struct stream *s, uint64_t limit) {
     if (s->fd < 0 || s->size == 0)
         return;
     if (s->size <= limit)
-        read_range(s->fd, 0, s->size, &s->kept);
+        s->error = read_range(s->fd, 0, s->size, &s->kept);
     else
         read_ends(s, limit);
+    s->cut = s->cut || s->error;
     if (s->err)
         read_range(s->fd, s->size > REASON_BYTES ? s->size - REASON_BYTES : 0, REASON_BYTES,
                    &s->tail);
@@ -170,11 +178,20 @@ static bool copy_file(int from, const char *path) {
     if (to < 0)
         return false;
     char chunk[65536];
-    ssize_t n;
+    ssize_t n, wrote = 0;
     off_t at = 0;
-    while ((n = pread(from, chunk, sizeof chunk, at)) > 0 && write(to, chunk, (size_t)n) == n)
-        at += n;
-    return close(to) == 0 && n == 0;
+    for (; wrote >= 0 && (n = pread(from, chunk, sizeof chunk, at)) > 0; at += wrote)
+        wrote = write(to, chunk, (size_t)n);
+    bool ok = wrote >= 0 && n == 0;
+    int error = errno;
+    if (close(to) != 0 && ok) {
+        ok = false;
+        error = errno;
+    }
+    if (!ok)
+        unlink(path);
+    errno = error;
+    return ok;
 }
 
 /* Moves a stream's file to result_dir; true when it is there. taken: the slot's file is gone. */
@@ -211,6 +228,10 @@ static void add_reason(struct buf *reason, const struct run *run, const struct s
     buf_add(reason, err->tail.data + start, end - start);
 }
 
+static void add_sentence(struct buf *reason, const char *what, const char *why) {
+    buf_addf(reason, "%s%s: %s", reason->len ? "\n" : "", what, why);
+}
+
 static void fill_entry(struct try_entry *entry, const struct run *run, const struct config *config,
                        const struct stream streams[2]) {
     const struct wire_exit *e = &run->exit;
@@ -240,14 +261,21 @@ static void keep_streams(struct result *result, struct try_entry *entry, const s
     static const uint32_t taken_flags[2] = {WIRE_ACK_OUT_TAKEN, WIRE_ACK_ERR_TAKEN};
     for (int i = 0; i < 2; i++) {
         bool taken = false;
+        if (streams[i].error)
+            add_sentence(reason,
+                         i ? "its stderr could not be read" : "its stdout could not be read",
+                         strerror(streams[i].error));
         if (streams[i].size == 0 || !(streams[i].cut || run->output == OUTPUT_KEEP))
             continue;
         if (keep_stream(&streams[i], run, files, &taken)) {
             buf_adds(path, path->len ? "\n" : "");
             kept_path(path, run, files, i == 1);
         } else {
-            buf_addf(reason, "%sits output could not be kept in %s: %s", reason->len ? "\n" : "",
-                     files->result_dir, strerror(errno));
+            const char *why = strerror(errno);
+            struct buf what = BUF_INIT;
+            buf_addf(&what, "its output could not be kept in %s", files->result_dir);
+            add_sentence(reason, what.data, why);
+            buf_free(&what);
         }
         if (taken)
             result->ack_flags |= taken_flags[i];

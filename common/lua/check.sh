@@ -4,8 +4,7 @@
 #   check.sh common/lua
 set -eu
 dir=$1
-lib=$dir/lib.lua
-[ -e "$lib" ] || lib=/dev/null
+set -- "$dir"/lib/*.lua
 luac=$(command -v luac5.1) || {
     echo "check.sh: luac5.1 is needed (make deps-lint)" >&2
     exit 1
@@ -13,16 +12,15 @@ luac=$(command -v luac5.1) || {
 allowed='KEYS|ARGV|redis|cjson|cmsgpack|struct|bit|string|table|math|tonumber|tostring|type|pairs|ipairs|next|unpack|select|error|pcall|assert|rawget|rawset'
 bad=0
 for file in "$dir"/*.lua; do
-    [ "$file" != "$lib" ] || continue
-    if ! listing=$(awk 1 "$lib" "$file" | "$luac" -l -p - 2>&1); then
-        echo "$file (after lib.lua): $listing" >&2
+    if ! listing=$(awk 1 "$@" "$file" | "$luac" -l -p - 2>&1); then
+        echo "$file (after lib/): $listing" >&2
         bad=1
         continue
     fi
     unknown=$(printf '%s\n' "$listing" | awk '/SETGLOBAL/ {print "writes " $NF, $2}
         /GETGLOBAL/ {print "reads " $NF, $2}' | grep -vE "^reads ($allowed) " | sort -u) || true
     if [ -n "$unknown" ]; then
-        printf '%s (line numbers with lib.lua before it):\n%s\n' "$file" "$unknown" >&2
+        printf '%s (line numbers with lib/ before it):\n%s\n' "$file" "$unknown" >&2
         bad=1
     fi
 done

@@ -5,7 +5,7 @@
 
 local load = tonumber(ARGV[1])
 call('ZREM', LOAD, format('%d', load))
-local names = call('SPOP', groups().open_key(load), BATCH)
+local names = call('SPOP', open_key(load), BATCH)
 for _, name in ipairs(names) do
     local g = groups().group(name)
     -- When another load brings tasks of this name too, it is in that one's set.
@@ -15,4 +15,4 @@ for _, name in ipairs(names) do
 end
 fan_out()
 flush()
-return call('SCARD', groups().open_key(load))
+return call('SCARD', open_key(load))

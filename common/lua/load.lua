@@ -38,7 +38,7 @@ end
 -- it is then looked at when this load closes.
 local function adopt(name, g)
     if load == 0 or g.load == load then return end
-    if g.dependants == 1 then call('SADD', groups().open_key(load), name) end
+    if g.dependants == 1 then call('SADD', open_key(load), name) end
     g.load = load
 end
 

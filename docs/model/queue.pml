@@ -93,6 +93,7 @@ typedef Task {
   unsigned holder : 2; /* `running` and `held:WORKER`: worker + 1, or 0 */
   unsigned token : 5;  /* under which it is held */
   unsigned finished : 2; /* how many results 'finished' were recorded; no script reads this */
+  unsigned born : 2;     /* the epoch in which it was loaded: its `loaded` */
   int log;             /* the try log: tokens whose results were recorded */
 };
 
@@ -211,7 +212,7 @@ byte fate;
 #define F_LATE 2
 #define F_ERROR 3
 
-/* --- what the scripts share: lib.lua ----------------------------------------------------------------------- */
+/* --- what the scripts share: lua/lib ------------------------------------------------------------------------ */
 
 inline to_todo(job) {
   task[job].state = TODO;
@@ -278,7 +279,7 @@ inline promises() {
     /* A copy that the queue knows as its holder's has no excuse for a second one. */
     for (y : 0 .. S - 1) {
       if
-      :: wk[x].slot[y].excused && task[wk[x].slot[y].task].holder == x + 1 &&
+      :: wk[x].slot[y].excused && !wk[x].slot[y].stale && task[wk[x].slot[y].task].holder == x + 1 &&
          task[wk[x].slot[y].task].token == wk[x].slot[y].token -> wk[x].slot[y].excused = 0
       :: else
       fi
@@ -322,6 +323,8 @@ inline script_load(job) {
   d_step {
     assert(task[job].state == ABSENT);
     to_todo(job);
+    task[job].born = epoch;
+    printf("load task%d\n", job);
     promises()
   }
 }
@@ -350,6 +353,7 @@ inline script_register(who, life) {
     :: answer == OK -> reg[who].incarnation = life; reg[who].lease = 1
     :: else
     fi;
+    printf("  register worker%d, incarnation %d: answer %d\n", who, life, answer);
     promises()
   }
 }
@@ -392,6 +396,7 @@ inline script_claim(who, life, job, is_current) {
           fi
        fi
     fi;
+    printf("  claim worker%d: answer %d, task%d token %d\n", who, answer, got - 1, got_token);
     promises()
   }
 }
@@ -444,6 +449,7 @@ inline script_report(who, job, ticket, result) {
           fi
        fi
     fi;
+    printf("  report worker%d task%d token %d outcome %d: answer %d, task now %d\n", who, job, ticket, result, answer, task[job].state);
     got = 0; wait_first = 0;
     promises()
   }
@@ -479,6 +485,7 @@ inline script_renew(who, life) {
        answer = (DIFFERS(who) -> MISMATCH : OK)
 #endif
     fi;
+    printf("  renew worker%d incarnation %d: answer %d\n", who, life, answer);
     promises()
   }
 }
@@ -535,6 +542,9 @@ inline script_reconcile(who, life) {
 #ifndef HOLE_RECONCILE_TAKES_RECORDED
                !IN(task[x].log, list_token[y]) &&
 #endif
+#ifndef HOLE_RECONCILE_TAKES_FORGOTTEN
+               (list_token[y] >> 3) >= task[x].born &&
+#endif
 #ifdef FAULT_RECONCILE_TAKES_OLDER
                1 ->
 #else
@@ -571,6 +581,7 @@ inline script_reconcile(who, life) {
          fi
        }
     fi;
+    printf("  reconcile worker%d: answer %d; %d %d\n", who, answer, answers[0], answers[1]);
     promises()
   }
 }
@@ -596,6 +607,7 @@ inline script_maintain(ended) {
        reg[ended].lease = 0
     :: else
     fi;
+    printf("maintain, lease ended of worker%d\n", ended);
     promises()
   }
 }
@@ -617,6 +629,7 @@ inline script_leave(who, life) {
        reg[who].incarnation = 0; reg[who].lease = 0;
        reg[who].request = 0; reg[who].given = 0; reg[who].given_token = 0
     fi;
+    printf("  leave worker%d: answer %d\n", who, answer);
     promises()
   }
 }
@@ -629,6 +642,7 @@ inline script_cancel(job) {
        task[job].state = CANCELLED
     :: else
     fi;
+    printf("cancel task%d\n", job);
     promises()
   }
 }
@@ -639,6 +653,7 @@ inline script_hold(job) {
     :: task[job].state == TODO || task[job].state == DELAYED -> task[job].state = HELD
     :: else
     fi;
+    printf("hold task%d\n", job);
     promises()
   }
 }
@@ -649,6 +664,7 @@ inline script_release(job) {
     :: task[job].state == HELD -> to_todo(job)
     :: else
     fi;
+    printf("release task%d\n", job);
     promises()
   }
 }
@@ -666,6 +682,7 @@ inline script_requeue(job) {
        to_todo(job)
     :: else
     fi;
+    printf("requeue task%d\n", job);
     promises()
   }
 }
@@ -678,6 +695,7 @@ inline script_retry(job) {
        to_todo(job)
     :: else
     fi;
+    printf("retry task%d\n", job);
     promises()
   }
 }
@@ -688,11 +706,12 @@ inline script_forget(job) {
     :: task[job].state == FINISHED || task[job].state == FAILED || task[job].state == CANCELLED ->
        task[job].state = ABSENT; task[job].hint = 0;
        task[job].tries = 0; task[job].failures = 0; task[job].losses = 0; task[job].cancel = 0;
-       task[job].log = 0; task[job].finished = 0;
+       task[job].log = 0; task[job].finished = 0; task[job].born = 0;
        acked = acked & ~(1 << job);
        epoch++
     :: else
     fi;
+    printf("forget task%d\n", job);
     promises()
   }
 }
@@ -714,12 +733,13 @@ inline clear_slot(who, place) {
   wk[who].slot[place].stale = 0; wk[who].slot[place].cancel = 0; wk[who].slot[place].excused = 0
 }
 
-inline choose_fate() {
+inline choose_fate(who) {
   if
   :: fate = F_OK
   :: UNLUCKY(K_LOST) -> fate = F_LOST; luck--
   :: UNLUCKY(K_LATE) && late.kind == M_NONE -> fate = F_LATE; luck--
-  fi
+  fi;
+  printf("worker%d, fate of its request %d:\n", who, fate)
 }
 
 inline send_late(mark, who) {
@@ -756,7 +776,7 @@ inline clear_list() {
 }
 
 inline step_register(who) {
-  choose_fate();
+  choose_fate(who);
   if
   :: fate == F_LATE -> send_late(M_REGISTER, who); disconnect(who)
   :: else ->
@@ -799,7 +819,7 @@ inline receive_reconcile(who) {
 }
 
 inline step_reconcile(who) {
-  choose_fate();
+  choose_fate(who);
   make_list(who);
   wk[who].reconcile = 0;
   if
@@ -852,7 +872,7 @@ inline receive_renew(who) {
 }
 
 inline step_renew(who) {
-  choose_fate();
+  choose_fate(who);
   wk[who].renew = 0;
   if
   :: fate == F_LATE -> send_late(M_RENEW, who); disconnect(who)
@@ -913,7 +933,7 @@ inline receive_claim(who) {
 inline step_claim(who) {
   if
   :: UNLUCKY(K_ERROR) -> fate = F_ERROR; luck--
-  :: choose_fate()
+  :: choose_fate(who)
   fi;
   wk[who].unknown = 0;
   choose_task();
@@ -932,7 +952,7 @@ inline step_claim(who) {
 
 /* slot s has ended and is reported, or reported again. */
 inline step_report(who, place) {
-  choose_fate();
+  choose_fate(who);
   if
   :: fate == F_LATE ->
      send_late(M_REPORT, who);
@@ -969,7 +989,7 @@ inline step_report(who, place) {
 }
 
 inline step_leave(who) {
-  choose_fate();
+  choose_fate(who);
   if
   :: fate == F_LATE -> send_late(M_LEAVE, who); disconnect(who)
   :: else ->
@@ -997,6 +1017,7 @@ inline forget_agent(who) {
 /* What is left of a dead agent's tries: what the supervisor has. */
 inline agent_dies(who) {
   d_step {
+    printf("agent of worker%d dies\n", who);
     forget_agent(who);
     for (x : 0 .. S - 1) {
       if
@@ -1010,6 +1031,7 @@ inline agent_dies(who) {
 
 inline agent_starts(who) {
   d_step {
+    printf("agent of worker%d is started again\n", who);
     wk[who].up = 1;
     for (x : 0 .. S - 1) {
       if
@@ -1023,6 +1045,7 @@ inline agent_starts(who) {
 
 inline super_dies(who) {
   d_step {
+    printf("supervisor of worker%d dies\n", who);
     wk[who].super = 0;
     for (x : 0 .. S - 1) {
       if
@@ -1039,6 +1062,7 @@ inline super_dies(who) {
 /* on_super_closed(): what is left is ended, and then reported lost. */
 inline notice_super(who) {
   d_step {
+    printf("agent of worker%d ends what its supervisor left\n", who);
     wk[who].noticed = 1;
     for (x : 0 .. S - 1) {
 #ifndef FAULT_LOST_BEFORE_ENDED
@@ -1062,6 +1086,7 @@ inline notice_super(who) {
 /* A new supervisor and a new agent; before it says so, what an earlier one left has been ended. */
 inline starts_anew(who) {
   d_step {
+    printf("worker%d starts anew\n", who);
     forget_agent(who);
     for (x : 0 .. S - 1) { clear_slot(who, x) }
     x = 0;
@@ -1092,6 +1117,7 @@ inline starts_anew(who) {
 
 inline machine_goes(who) {
   d_step {
+    printf("the machine of worker%d is gone\n", who);
     forget_agent(who);
     for (x : 0 .. S - 1) { clear_slot(who, x) }
     x = 0;
@@ -1101,6 +1127,7 @@ inline machine_goes(who) {
 
 /* Redis reads what a connection that its client has given up still brings. Nobody hears the answer. */
 inline late_arrives() {
+  printf("late, of worker%d:\n", late.worker);
   if
   :: late.kind == M_REGISTER -> script_register(late.worker, late.incarnation)
   :: late.kind == M_CLAIM -> choose_task(); script_claim(late.worker, late.incarnation, first, late.current)
@@ -1124,7 +1151,7 @@ inline late_arrives() {
 inline copy_task(dest, source) {
   dest.state = source.state; dest.tries = source.tries; dest.failures = source.failures; dest.losses = source.losses;
   dest.cancel = source.cancel; dest.hint = source.hint; dest.holder = source.holder; dest.token = source.token;
-  dest.finished = source.finished; dest.log = source.log
+  dest.finished = source.finished; dest.log = source.log; dest.born = source.born
 }
 
 inline copy_reg(dest, source) {
@@ -1135,6 +1162,7 @@ inline copy_reg(dest, source) {
 /* From here on everything that is written may be lost: the last fsync was now. */
 inline save_queue() {
   d_step {
+    printf("the last fsync before Redis is killed\n");
     saved = 1;
 #if EVERYSEC
     for (x : 0 .. T - 1) { copy_task(old_task[x], task[x]) }
@@ -1148,7 +1176,7 @@ inline clear_old() {
   for (x : 0 .. T - 1) {
     old_task[x].state = 0; old_task[x].tries = 0; old_task[x].failures = 0; old_task[x].losses = 0;
     old_task[x].cancel = 0; old_task[x].hint = 0; old_task[x].holder = 0; old_task[x].token = 0;
-    old_task[x].finished = 0; old_task[x].log = 0
+    old_task[x].finished = 0; old_task[x].log = 0; old_task[x].born = 0
   }
   for (x : 0 .. W - 1) {
     old_reg[x].incarnation = 0; old_reg[x].lease = 0; old_reg[x].request = 0; old_reg[x].given = 0;
@@ -1159,6 +1187,7 @@ inline clear_old() {
 
 inline redis_restarts(forgets) {
   d_step {
+    printf("Redis restarts; forgets its tail: %d\n", forgets);
     if
     :: forgets ->
        for (x : 0 .. T - 1) { copy_task(task[x], old_task[x]) }
@@ -1232,7 +1261,7 @@ end:
 #ifdef ONCE
           starts[A.task]++;
 #endif
-          d_step { one_copy(A.task) }
+          d_step { printf("worker%d starts task%d token %d\n", w, A.task, A.token); one_copy(A.task) }
        :: else /* its START is lost with the supervisor */
        fi }
      /* given back before it started */
@@ -1252,6 +1281,7 @@ end:
        :: A.cancel -> A.outcome = O_CANCELLED
        :: A.stale || wk[w].stopping -> A.outcome = O_STOPPED
        fi;
+       printf("worker%d: task%d token %d ends, outcome %d\n", w, A.task, A.token, A.outcome);
        A.super = EXITED }
      /* the agent hears of it */
   :: atomic { LIVES(w) && wk[w].super && A.agent == STARTED && A.super == EXITED -> A.agent = ENDED }

@@ -352,6 +352,14 @@ def test_an_interrupted_load_repeated_is_whole(queue, redis, records, how):
     assert queue.counts()["todo"] == 200_000
 
 
+def test_a_reader_that_goes_away(queue):
+    write_many(queue.cwd / "task", 50_000)
+    line = f"{harness.program('redisManager')} loadTask task --dry_run"
+    done = subprocess.run(["bash", "-c", f"{line} | head -n 1; echo ${{PIPESTATUS[0]}}"], cwd=queue.cwd,
+                          capture_output=True, text=True)
+    assert done.stdout.splitlines()[1] == str(128 + signal.SIGPIPE) and done.stderr == ""
+
+
 def test_no_bar_without_a_terminal(queue):
     write_many(queue.cwd / "task", 150_000)
     done = queue.run("loadTask", "task")

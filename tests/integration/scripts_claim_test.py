@@ -376,6 +376,12 @@ def test_as_many_are_woken_as_there_is_work_for(q, pool):  # noqa: F811
     assert 10 <= workers.claims <= 13
 
 
+def test_the_least_request_of_a_batch_decides_who_is_woken(q, pool):  # noqa: F811
+    workers = pool(3, mem=GIB)
+    q.load([q.task(mem=GIB + 1000 - i * 500) for i in range(3)])  # one rung, the last one fits
+    assert len(workers.woken()) >= 1
+
+
 def test_work_left_behind_wakes_the_next(q, pool):  # noqa: F811
     """What memory allows is known only at the claim: each that is woken takes one and wakes another."""
     workers = pool(6, slots=16, mem=GIB)

@@ -84,6 +84,7 @@ def test_failed_tasks_are_counted_and_queued_again_on_request(q):  # noqa: F811
     assert q.load(edited, retry=True) == {"retried": 2, "known": 1}
     assert q.states(tasks) == ["todo", "finished", "todo"]
     assert [q.record(t).mem // GIB for t in tasks] == [2, 1, 2], "with what the file says now"
+    assert q.record(a.id).failures == 0
 
 
 def test_load_id_grows_also_when_the_clock_is_set_back(q):  # noqa: F811

@@ -337,6 +337,20 @@ def test_output_of_a_later_try_replaces_the_earlier(q):  # noqa: F811
     assert q.hash("output")[task.id] == output(3)
 
 
+def test_an_old_entry_does_not_drop_a_new_output(q):  # noqa: F811
+    q.register()
+    [a, b] = q.add(2)
+    [first, other] = q.claim(slots=2)
+    q.finish(first, outcome="failed", delay=0, out=b"a1")
+    q.finish(other, out=b"b")
+    size = len(output(1, b"b"))
+    [again] = q.claim()
+    q.report((again, "finished", {"out": b"a2"}), keep=2 * size)
+    assert len(q.hash("output")[a.id]) > 0, "the newest: what is oldest in the list is its old output"
+    assert len(q.hash("output")[b.id]) == 0
+    q.check()
+
+
 def test_entries_of_outputs_that_are_gone_do_not_pile_up(q):  # noqa: F811
     q.register()
     tasks = q.tasks(500)

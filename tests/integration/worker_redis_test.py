@@ -187,17 +187,17 @@ def test_conf_json_is_read_again_when_it_changes(tasks, worker, box):
 @pytest.mark.parametrize("text, message", [
     ('{"max_retry_per_tusk": 2}', "max_retry_per_tusk"),
     ('{"max_retry_per_task": "many"}', "max_retry_per_task"),
-    ('{"max_retry_per_task": 2', "conf.json"),
+    ('{"max_retry_per_task": 2', "worker.json"),
 ])
 def test_bad_conf_json(tasks, worker, box, text, message):
     """At start it is an error that names it; later the worker says so and stays as it was."""
-    conf = box / "cwd/conf.json"
+    conf = box / "worker.json"
     conf.write_text(text)
-    refused = worker("refused", **FAST)
+    refused = worker("refused", conf=conf, **FAST)
     assert refused.wait() == 2
     assert message in refused.log
     conf.write_text('{"max_retry_per_task": 1}')
-    w = worker("w1", **FAST)
+    w = worker("w1", conf=conf, **FAST)
     w.wait_event("registered")
     conf.write_text(text)
     assert message in w.wait_event("config_refused")[0]["why"]
@@ -205,17 +205,13 @@ def test_bad_conf_json(tasks, worker, box, text, message):
 
 
 def test_flag_beats_environment_beats_file(tasks, worker, box):
-    (box / "cwd/conf.json").write_text('{"max_retry_per_task": 2, "retry_backoff": "10ms", "timeout": "50s"}')
-    worker("file", health_report_interval="100ms", lease="1s", exit_when_empty=True)
-    first = tasks.add("exit 1").wait("failed")
-    assert len(first.tries) == 2
-    worker("environment", env={"DISTCOMP_MAX_RETRY_PER_TASK": "3"}, health_report_interval="100ms", lease="1s",
-           exit_when_empty=True)
-    wait_until(lambda: len(tasks.view.suffixes()) > 0)
-    second = tasks.add("exit 1").wait("failed")
-    assert len(second.tries) in (2, 3)
-    flagged = worker("flag", env={"DISTCOMP_MAX_RETRY_PER_TASK": "3"}, max_retry_per_task=1, **FAST)
-    flagged.wait_event("registered")
+    (box / "cwd/conf.json").write_text('{"max_retry_per_task": 2, "retry_backoff": "10ms"}')
+    environment = {"DISTCOMP_MAX_RETRY_PER_TASK": "3"}
+    for env, flag, tries in [({}, {}, 2), (environment, {}, 3), (environment, {"max_retry_per_task": 1}, 1)]:
+        task = tasks.add("exit 1")
+        w = worker(f"w{tries}", env=env, health_report_interval="100ms", lease="1s", exit_when_empty=True, **flag)
+        assert len(task.wait("failed").tries) == tries
+        assert w.wait() == 0
 
 
 @pytest.mark.parametrize("words, code, message", [

@@ -93,9 +93,9 @@ def test_cancel_ends_a_running_tree(tasks, worker, box):
     assert [pid for pid in pids if is_running(pid)] == []
 
 
-def test_a_broken_worker_pauses_and_can_be_put_back(tasks, worker, box):
+def test_a_broken_worker_pauses_itself(tasks, worker, box):
     """/bin/false in place of the shell: what fails at once on w1 finishes on w2."""
-    good = worker("w2", max_tasks=1, **FAST)
+    worker("w2", max_tasks=1, **FAST)
     broken = worker("w1", shell="/bin/false", broken_after=6, retry_backoff="20ms", max_tasks=2, **FAST)
     all_ = tasks.add_all([f"sleep 0.1; : {i}" for i in range(60)], retries=20)
     broken.wait_event("worker_paused", 30)
@@ -105,18 +105,9 @@ def test_a_broken_worker_pauses_and_can_be_put_back(tasks, worker, box):
     failures = sum(t.worker == "w1" for task in all_ for t in task.tries)
     assert failures < 300, "it did not eat the queue"
     assert "paused" in tasks.queue("checkWorker")
-    good.signal(15)
-    good.wait()
-    broken.signal(15)
-    broken.wait()
-    repaired = worker("w1", **FAST)
-    task = tasks.add("echo $DISTCOMP_WORKER")
-    repaired.wait_event("registered")
-    tasks.queue("resumeWorker", "w1")
-    assert task.wait().out == b"w1\n"
 
 
-def test_resume_goes_on_in_the_same_worker(tasks, worker, box):
+def test_resumeWorker_puts_it_back(tasks, worker, box):
     broken = worker("w1", shell=box / "shell", broken_after=5, retry_backoff="20ms", max_tasks=2, **FAST)
     worker("w2", max_tasks=1, **FAST)
     all_ = tasks.add_all([f"sleep 0.1; : {i}" for i in range(40)], retries=20)

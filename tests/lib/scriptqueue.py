@@ -30,7 +30,8 @@ def script_names():
 
 
 def script_text(name):
-    return (LUA / "lib.lua").read_text() + (LUA / f"{name}.lua").read_text()
+    files = sorted((LUA / "lib").glob("*.lua")) + [LUA / f"{name}.lua"]
+    return "".join(file.read_text() for file in files)
 
 
 def be(number, size):

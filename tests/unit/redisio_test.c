@@ -1,242 +1,5 @@
 /* redisio.h against a Redis of the test's own, which is killed, refused, misled and restarted. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include <fcntl.h>
-#include <ftw.h>
-#include <signal.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
-#include "common/log.h"
-#include "common/script.h"
-#include "worker/redisio.h"
-
-#define WAIT_MS 20000
-#define CHANNEL "distcomp:{q}:wake:w"
-
-static char dir[64], sock[96], log_path[96];
-static pid_t server;
-static uv_loop_t loop;
-static uv_timer_t deadline;
-static struct endpoint endpoint;
-static struct redisio *io;
-static struct cmd cmd = CMD_INIT;
-static struct buf events = BUF_INIT; /* what was told, in order: "up ", "down ", "reply:OK ", ... */
-static struct redis_facts facts;
-static int hopeless, ups, replies;
-static bool late;
-
-/* --- a server -------------------------------------------------------------------------------- */
-
-static void start_server(const char *password) {
-    server = fork();
-    assert_true(server >= 0);
-    if (server == 0) {
-        int null = open("/dev/null", O_WRONLY);
-        dup2(null, 1);
-        dup2(null, 2);
-        execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", sock, "--save", "",
-               "--dir", dir, "--requirepass", password, (char *)NULL);
-        _exit(127);
-    }
-}
-
-static void stop_server(void) {
-    if (server <= 0)
-        return;
-    kill(server, SIGKILL);
-    waitpid(server, NULL, 0);
-    server = 0;
-    unlink(sock);
-}
-
-/* A command on a connection of its own; fails the test when it is answered by an error. */
-static long long ask(const char *first, const char *command) {
-    redisContext *context = NULL;
-    for (int i = 0; i < WAIT_MS / 10; i++) {
-        context = redisConnectUnix(sock);
-        if (context && !context->err)
-            break;
-        redisFree(context);
-        context = NULL;
-        nanosleep(&(struct timespec){0, 10000000}, NULL);
-    }
-    assert_non_null(context);
-    if (first)
-        freeReplyObject(redisCommand(context, first));
-    redisReply *reply = redisCommand(context, command);
-    assert_non_null(reply);
-    if (reply->type == REDIS_REPLY_ERROR)
-        fail_msg("%s: %s", command, reply->str);
-    long long number = reply->integer;
-    freeReplyObject(reply);
-    redisFree(context);
-    return number;
-}
-
-/* --- what is told ---------------------------------------------------------------------------- */
-
-static void on_up(void *arg, const struct redis_facts *f) {
-    assert_ptr_equal(arg, &loop);
-    facts = *f;
-    ups++;
-    buf_adds(&events, "up ");
-    assert_true(redisio_up(io));
-}
-
-static void on_down(void *arg) {
-    (void)arg;
-    assert_false(redisio_up(io));
-    buf_adds(&events, "down ");
-}
-
-static void on_message(void *arg, const char *text, size_t len) {
-    (void)arg;
-    buf_adds(&events, "message:");
-    buf_add(&events, text, len);
-    buf_addc(&events, ' ');
-}
-
-static void on_hopeless(void *arg, const char *why) {
-    (void)arg;
-    hopeless++;
-    buf_addf(&events, "hopeless:%s ", why);
-}
-
-static void on_reply(void *arg, const redisReply *reply) {
-    replies++;
-    buf_addf(&events, "%s:", (const char *)arg);
-    if (!reply)
-        buf_adds(&events, "NULL ");
-    else if (reply->type == REDIS_REPLY_INTEGER)
-        buf_addf(&events, "%lld ", reply->integer);
-    else
-        buf_addf(&events, "%s ", reply->str ? reply->str : "?");
-}
-
-static void on_deadline(uv_timer_t *timer) {
-    (void)timer;
-    late = true;
-    uv_stop(&loop);
-}
-
-/* Turns the loop until the condition holds. */
-#define until(condition)                                                                           \
-    do {                                                                                           \
-        turn_until_late(WAIT_MS);                                                                  \
-        while (!(condition)) {                                                                     \
-            uv_run(&loop, UV_RUN_ONCE);                                                            \
-            if (late)                                                                              \
-                fail_msg("waited %d ms for: %s; told: %s", WAIT_MS, #condition, events.data);      \
-        }                                                                                          \
-        uv_timer_stop(&deadline);                                                                  \
-    } while (0)
-
-static void turn_until_late(uint64_t ms) {
-    late = false;
-    uv_update_time(&loop);
-    uv_timer_start(&deadline, on_deadline, ms, 0);
-}
-
-/* Turns the loop for so long, to see that something does not come. */
-static void turn_for(uint64_t ms) {
-    turn_until_late(ms);
-    while (!late)
-        uv_run(&loop, UV_RUN_ONCE);
-}
-
-/* How many log lines have this event, and the last of them in `line`. */
-static int logged(const char *event, char *line, size_t size) {
-    char text[1024], wanted[64];
-    int count = 0;
-    FILE *f = fopen(log_path, "r");
-    assert_non_null(f);
-    snprintf(wanted, sizeof wanted, "\"%s\"", event);
-    while (fgets(text, sizeof text, f))
-        if (strstr(text, wanted)) {
-            count++;
-            snprintf(line, size, "%s", text);
-        }
-    fclose(f);
-    return count;
-}
-
-/* --- each test ------------------------------------------------------------------------------- */
-
-static int up(void **state) {
-    (void)state;
-    const char *tmp = getenv("TMPDIR");
-    snprintf(dir, sizeof dir, "%.40s/redisioXXXXXX", tmp ? tmp : "/tmp");
-    if (!mkdtemp(dir))
-        return -1;
-    snprintf(sock, sizeof sock, "%s/r.sock", dir);
-    snprintf(log_path, sizeof log_path, "%s/log", dir);
-    int fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    log_setup(fd, LOG_INFO, LOG_JSON);
-    uv_loop_init(&loop);
-    uv_timer_init(&loop, &deadline);
-    endpoint =
-        (struct endpoint){.path = sock, .host = "", .user = "", .pass = "", .origin = "test"};
-    buf_clear(&events);
-    hopeless = ups = replies = 0;
-    return 0;
-}
-
-static void open_io(void) {
-    struct redisio_events e = {on_up, on_down, on_message, on_hopeless, &loop};
-    io = redisio_new(&loop, &endpoint, CHANNEL, &e);
-    assert_false(redisio_up(io));
-}
-
-static void serve(void) {
-    start_server("");
-    ask(NULL, "PING");
-    open_io();
-    until(ups == 1);
-    buf_clear(&events);
-}
-
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw) {
-    (void)st, (void)kind, (void)ftw;
-    return remove(path);
-}
-
-static int down(void **state) {
-    (void)state;
-    if (io)
-        redisio_close(io);
-    io = NULL;
-    uv_close((uv_handle_t *)&deadline, NULL);
-    uv_run(&loop, UV_RUN_DEFAULT); /* ends only when everything is closed */
-    int rc = uv_loop_close(&loop);
-    stop_server();
-    log_setup(2, LOG_ERROR, LOG_PLAIN);
-    cmd_free(&cmd);
-    buf_free(&events);
-    nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-    return rc;
-}
-
-/* Sends words; the callback's text begins with the first of them. */
-static bool send_words(const char *const *words) {
-    cmd_clear(&cmd);
-    for (size_t i = 0; words[i]; i++)
-        cmd_adds(&cmd, words[i]);
-    return redisio_send(io, &cmd, on_reply, (void *)(uintptr_t)words[0]);
-}
-#define send_command(...) send_words((const char *const[]){__VA_ARGS__, NULL})
+#include "tests/unit/redisio_rig.h"
 
 static void comes_up_with_facts_and_scripts(void **state) {
     (void)state;
@@ -450,7 +213,7 @@ static void play(const char *text, int connections) {
         int fd = accept(listener, NULL, NULL);
         if (fd >= 0) {
             seen++;
-            assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+            send(fd, text, strlen(text), MSG_NOSIGNAL); /* it may have gone already */
             close(fd);
         }
         uv_run(&loop, UV_RUN_NOWAIT);
@@ -471,6 +234,27 @@ static void a_server_that_hangs_up_is_tried_again(void **state) {
     until(ups == 1);
 }
 
+/* At once, not when the time to answer is over. */
+static void a_refused_connection_is_seen_at_once(void **state) {
+    (void)state;
+    char line[1024] = "";
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t len = sizeof address;
+    inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* bound, but it does not listen */
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    endpoint.path = "";
+    endpoint.host = "127.0.0.1";
+    endpoint.port = ntohs(address.sin_port);
+    open_io();
+    turn_until_late(5000);
+    while (!late && logged("redis_down", line, sizeof line) == 0)
+        uv_run(&loop, UV_RUN_ONCE);
+    assert_non_null(strstr(line, "connection refused"));
+    close(fd);
+}
+
 static void what_is_no_redis_is_hopeless(void **state) {
     (void)state;
     play("220 mail.example ESMTP\r\n", 100);
@@ -478,12 +262,6 @@ static void what_is_no_redis_is_hopeless(void **state) {
     assert_int_equal(hopeless, 1);
     assert_non_null(strstr(events.data, "not a Redis"));
 }
-
-static bool have_server(void) {
-    return system("command -v redis-server >/dev/null") == 0;
-}
-
-#define fresh(test) cmocka_unit_test_setup_teardown(test, up, down)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -500,6 +278,7 @@ int main(void) {
         fresh(a_lost_subscription_is_a_lost_connection),
         fresh(closing_answers_what_waits),
         fresh(a_server_that_hangs_up_is_tried_again),
+        fresh(a_refused_connection_is_seen_at_once),
         fresh(what_is_no_redis_is_hopeless),
     };
     if (!have_server()) {

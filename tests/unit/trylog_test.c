@@ -86,7 +86,7 @@ static void entries_round_trip_in_order(void **state) {
     buf_free(&log);
 }
 
-/* lib.lua writes such entries and report.lua looks at these very places. */
+/* lua/lib/60_tries.lua writes such entries and report.lua looks at these very places. */
 static void bytes_stand_where_the_scripts_look(void **state) {
     (void)state;
     struct try_entry a = sample();

@@ -1,0 +1,53 @@
+-- lists: the shapes that tasks wait in, and the hints in them.
+
+local function step_bytes(step)
+    if step == 0 then return 0 end
+    return (8 + (step - 1) % 8) * 2 ^ floor((step - 1) / 8) * 131072
+end
+
+local function shape_of(h)
+    return format('%d:%d:%d:%s', h.priority, h.step, h.mcpu, h.requires)
+end
+
+-- Shapes sort by priority, high first, then by the age of their list's head.
+local function shape_score(shape, sequence)
+    return format('%.0f', sequence % 2 ^ 33 - tonumber(match(shape, '^%d+')) * 2 ^ 33)
+end
+
+local function hint_sequence(hint) return tonumber(match(hint, '%.(%x+)$'), 16) end
+
+-- mem: the task's exact request; the rung in the list's name is rounded up.
+local function push_hint(shape, id, generation, mem, front)
+    local p = pushes[shape]
+    if not p then
+        p = {back = {}, front = {}, least = mem}
+        pushes[shape] = p
+        push_order[#push_order + 1] = shape
+    elseif mem < p.least then
+        p.least = mem
+    end
+    local list = front and p.front or p.back
+    list[#list + 1] = id .. '.' .. format('%x', generation)
+end
+
+-- Puts a task into todo; saves it. front: before everything else of its priority.
+local function to_todo(id, h, front)
+    move(id, h, TODO)
+    h.generation = (h.generation + 1) % 65536
+    push_hint(shape_of(h), id, h.generation, h.mem, front)
+    save(id, h)
+end
+
+local function to_delayed(id, h, delay_ms)
+    move(id, h, DELAYED)
+    h.generation = (h.generation + 1) % 65536
+    call('ZADD', DELAYED_KEY, NOW + delay_ms, id .. '.' .. format('%x', h.generation))
+    save(id, h)
+end
+
+local function has_all(caps, requires)
+    for word in string.gmatch(requires, '[^,]+') do
+        if not string.find(caps, ',' .. word .. ',', 1, true) then return false end
+    end
+    return true
+end

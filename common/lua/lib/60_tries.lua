@@ -1,0 +1,94 @@
+-- tries: logs of what became of them; losing a worker.
+
+local function log_try(id, entry) try_log[#try_log + 1] = {id, entry} end
+
+-- Gives a task that ran back to todo, before the others; or, if its cancelling was asked for, ends it.
+local function give_back(id, h)
+    if has_flag(h.flags, FLAG_CANCEL) then
+        h.flags = without_flag(h.flags, FLAG_CANCEL)
+        move(id, h, CANCELLED)
+        save(id, h)
+    else
+        to_todo(id, h, true)
+    end
+end
+
+local tries_made
+local function tries()
+    if tries_made then return tries_made end
+    -- The bytes of a nonce's hex digits.
+    local function nonce_bytes(nonce)
+        return (string.gsub(nonce, '..', function(digits) return string.char(tonumber(digits, 16)) end))
+    end
+
+    local NO_NONCE = string.rep('\0', 10)
+
+    -- One entry of a try log, as common/trylog.c packs it, for tries that no worker reports; nonce: only if
+    -- a worker did, so that it is known again (report.lua).
+    local function try_entry(try, outcome, start_ms, worker, reason, nonce)
+        worker, reason = sub(worker, 1, 255), sub(reason, 1, 1000)
+        start_ms = min(start_ms, NOW)
+        local body = pack('>HBBHI6I6I6I6I6I5I6I6', try, OUTCOME[outcome], 0, 0, start_ms, NOW,
+                          (NOW - start_ms) * 1000, 0, 0, 0, 0, 0) ..
+            (nonce and nonce_bytes(nonce) or NO_NONCE) .. pack('>B', #worker) .. worker .. pack('>BH', 0, 0) ..
+            pack('>H', #reason) .. reason
+        return pack('>H', #body) .. body
+    end
+
+    -- The last TRIES_KEPT entries of a log.
+    local function trim_log(log)
+        local starts, at = {}, 1
+        while at < #log do
+            starts[#starts + 1] = at
+            at = at + 2 + unpack_struct('>H', log, at)
+        end
+        if #starts <= TRIES_KEPT then return log end
+        return sub(log, starts[#starts - TRIES_KEPT + 1])
+    end
+
+    local function write()
+        local ids, logs, args = {}, {}, {}
+        for _, item in ipairs(try_log) do
+            if not logs[item[1]] then
+                ids[#ids + 1] = item[1]
+                logs[item[1]] = ''
+            end
+        end
+        local old = {}
+        for i = 1, #ids, 1000 do
+            local part = call('HMGET', TRY, unpack(ids, i, min(i + 999, #ids)))
+            for j = 1, #part do logs[ids[i + j - 1]] = part[j] or '' end
+        end
+        for _, item in ipairs(try_log) do logs[item[1]] = logs[item[1]] .. item[2] end
+        for _, id in ipairs(ids) do
+            args[#args + 1] = id
+            args[#args + 1] = #logs[id] > 1200 and trim_log(logs[id]) or logs[id]
+        end
+        call_many('HSET', TRY, args, 2)
+        try_log = {}
+    end
+
+    -- A task ends without (another) try, for a reason of the queue's own.
+    local function fail_for(id, h, outcome, worker, start_ms, reason, nonce)
+        log_try(id, try_entry(h.tries, outcome, start_ms, worker, reason, nonce))
+        move(id, h, FAILED)
+        save(id, h)
+    end
+
+    -- Its worker vanished. At max_losses the task has failed. Groups of workers that kill each other's
+    -- tasks are seen in the try log. nonce: as in try_entry.
+    local function lose(id, h, worker, start_ms, max_losses, reason, nonce)
+        h.losses = h.losses + 1
+        count('losses', 1)
+        if h.losses >= max_losses and not has_flag(h.flags, FLAG_CANCEL) then
+            fail_for(id, h, 'lost', worker, start_ms,
+                     format('its worker vanished %d times, last %s: %s', h.losses, worker, reason), nonce)
+        else
+            log_try(id, try_entry(h.tries, 'lost', start_ms, worker, reason, nonce))
+            give_back(id, h)
+        end
+    end
+
+    tries_made = {nonce_bytes = nonce_bytes, fail_for = fail_for, lose = lose, write = write}
+    return tries_made
+end

@@ -1,0 +1,27 @@
+-- writing: flush().
+
+flush = function()
+    if #writes > 0 then
+        call_many('HSET', TASK, writes, 2)
+        writes, written = {}, {}
+    end
+    if #finished_ids > 0 then
+        call_many('RPUSH', FINISHED_KEY, finished_ids, 1)
+        finished_ids = {}
+    end
+    if #failed_remove > 0 then
+        call_many('SREM', FAILED_KEY, failed_remove, 1)
+        failed_remove = {}
+    end
+    if #failed_add > 0 then
+        call_many('SADD', FAILED_KEY, failed_add, 1)
+        failed_add = {}
+    end
+    if #try_log > 0 then tries().write() end
+    if groups_made then groups_made.write() end
+    if #push_order > 0 then pushing().write() end
+    for field, n in pairs(counts) do
+        if n ~= 0 then call('HINCRBY', COUNT, field, n) end
+    end
+    counts = {}
+end

@@ -1,7 +1,7 @@
 /*
  * keys.h - the names of a queue's keys and channels in Redis. No other file spells one, but for
- * common/lua/lib/10_keys.lua, which derives the same names from the queue's key; docs/protocol.md lists
- * them, and a test compares all three with a live Redis.
+ * common/lua/lib/10_keys.lua, which derives the same names from the queue's key; docs/protocol.md
+ * lists them, and a test compares all three with a live Redis.
  */
 #ifndef DISTCOMP_KEYS_H
 #define DISTCOMP_KEYS_H
@@ -25,14 +25,15 @@
     X(WORKER, "worker:", "hash", "one worker's registration")                                      \
     X(WORKERS, "workers", "set", "names of all registered workers")                                \
     X(LEASE, "lease", "zset", "live workers by the end of their lease")                            \
-    X(IDLE, "idle", "zset", "workers that wait for work, by free memory")                          \
+    X(IDLE, "idle", "zset", "workers that wait for work, by free memory; told: -time")             \
     X(COUNT, "count", "hash", "tasks a state, and running numbers")                                \
     X(NAME, "name", "hash", "name: packed counts of its tasks")                                    \
     X(AFTER, "after", "hash", "id: references it waits or waited for")                             \
     X(AWAIT, "await", "hash", "id: how many references are unresolved")                            \
-    X(DEPENDANTS, "dependants:", "list", "tasks that wait for one reference")                      \
-    X(FANOUT, "fanout", "list", "references that ended and whose dependants are due")              \
-    X(FINISHED, "finished", "list", "ids in the order they finished")                              \
+    X(DEPENDANTS, "dependants:", "list",                                                           \
+      "KIND+ID.GENERATION of tasks that wait for one reference")                                   \
+    X(FANOUT, "fanout", "list", "verdicts on references whose dependants are due")                 \
+    X(FINISHED, "finished", "list", "ID.LOADED in the order they finished")                        \
     X(FAILED, "failed", "set", "ids of failed tasks")                                              \
     X(AVOID, "avoid", "hash", "id: worker that should leave the next try to others, until when")   \
     X(LOAD, "load", "zset", "loads under way by their last batch")                                 \

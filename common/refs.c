@@ -68,22 +68,35 @@ static size_t parent_len(const char *name, size_t len) {
     return len ? len - 1 : 0;
 }
 
-static enum refs_result resolve_one(struct refs *refs, const struct task *task, const char *ref,
-                                    size_t len, struct buf *what, struct buf *error) {
+/*
+ * Looks for the reference at every level, from the task's own to the top. With `asks` in the queue,
+ * else in this input. Puts what it is into *what when *there.
+ */
+static bool find_name(struct refs *refs, const struct task *task, const char *ref, size_t len,
+                      bool asks, struct buf *what, bool *there, struct buf *error) {
     const struct task_option *own = task_option(task, OPT_NAME);
-    bool there = false;
+    *there = false;
     for (size_t own_len = own ? own->len : 0;; own_len = parent_len(own->value, own_len)) {
         if (candidate(own, own_len, ref, len, what)) {
-            if (nameset_has(&refs->defined, what->data + 2, what->len - 2))
-                return REFS_OK;
-            if (!ask(refs, what, &there, error))
-                return REFS_FAILED;
-            if (there)
-                return REFS_OK;
+            if (!asks)
+                *there = nameset_has(&refs->defined, what->data + 2, what->len - 2);
+            else if (!ask(refs, what, there, error))
+                return false;
         }
-        if (!own_len)
-            break;
+        if (*there || !own_len)
+            return true;
     }
+}
+
+static enum refs_result resolve_one(struct refs *refs, const struct task *task, const char *ref,
+                                    size_t len, struct buf *what, struct buf *error) {
+    bool there;
+    if (!find_name(refs, task, ref, len, false, what, &there, error))
+        return REFS_FAILED;
+    if (!there && !find_name(refs, task, ref, len, true, what, &there, error))
+        return REFS_FAILED;
+    if (there)
+        return REFS_OK;
     if (task_id_valid(ref, len)) {
         buf_clear(what);
         buf_adds(what, "t:");

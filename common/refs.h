@@ -6,9 +6,10 @@
  * `night/clean/x`, the reference `prep` is `night/clean/x/prep`, else `night/clean/prep`, else
  * `night/prep`, else `prep`. So a file whose tasks name each other means the same under
  * `loadTask --name night`. What the task belongs to itself is passed over: it could not end.
- * Each is a name that was defined before in the same input (refs_define) or that the queue has;
- * last, an id of a task that the queue has. Answers of the queue are remembered, in 16 to 28 bytes
- * each.
+ * All of these are looked for among the names that were defined before in the same input
+ * (refs_define), then, in the same order, among those that the queue has; last, an id of a task
+ * that the queue has. So what a file means does not hang on the queue, and it is asked only for
+ * what the file lacks. Answers of the queue are remembered, in 16 to 28 bytes each.
  *
  * loadTask's check and its load both go through the same input: refs_restart between the two.
  */

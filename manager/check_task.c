@@ -127,17 +127,17 @@ static const struct table_column failed_columns[] = {
 
 static const struct list_type {
     const char *option; /* also its heading */
-    uint32_t states;
     const struct table_column *columns;
     size_t column_count;
+    uint32_t states;
     unsigned with;
 } list_types[LIST_COUNT] = {
-    [LIST_TODO] = {"todo", BIT(TASK_TODO) | BIT(TASK_DELAYED) | BIT(TASK_WAITING) | BIT(TASK_HELD),
-                   todo_columns, 6, 0},
-    [LIST_IN_PROGRESS] = {"in_progress", BIT(TASK_IN_PROGRESS), running_columns, 7,
+    [LIST_TODO] = {"todo", todo_columns, 6,
+                   BIT(TASK_TODO) | BIT(TASK_DELAYED) | BIT(TASK_WAITING) | BIT(TASK_HELD), 0},
+    [LIST_IN_PROGRESS] = {"in_progress", running_columns, 7, BIT(TASK_IN_PROGRESS),
                           STORE_WITH_WORKER},
-    [LIST_FINISHED] = {"finished", BIT(TASK_FINISHED), finished_columns, 6, STORE_WITH_LOG},
-    [LIST_FAILED] = {"failed", BIT(TASK_FAILED) | BIT(TASK_CANCELLED), failed_columns, 6,
+    [LIST_FINISHED] = {"finished", finished_columns, 6, BIT(TASK_FINISHED), STORE_WITH_LOG},
+    [LIST_FAILED] = {"failed", failed_columns, 6, BIT(TASK_FAILED) | BIT(TASK_CANCELLED),
                      STORE_WITH_LOG},
 };
 
@@ -193,6 +193,20 @@ static void add_todo(struct list *list, const struct store_task *task) {
     table_cell(list->table, task->task.params, task->task.params_len);
 }
 
+static void add_result(struct list *list, const struct store_task *task) {
+    struct slice line = {"", 0};
+    struct output output;
+    if (list->results && task->output.len) {
+        if (output_read(&output, task->output))
+            line = view_last_line(output.stream[0].bytes.data, output.stream[0].bytes.len);
+    } else if (list->results && task->has_output) {
+        line = (struct slice){"(output dropped)", 16};
+    }
+    cut_cell(list->table, line);
+    if (list->results && task->output.len)
+        output_free(&output);
+}
+
 static void add_finished(struct list *list, const struct store_task *task) {
     struct try_entry entry = {.worker = {"", 0}};
     struct buf text = BUF_INIT;
@@ -206,18 +220,7 @@ static void add_finished(struct list *list, const struct store_task *task) {
     view_add_mem(&text, entry.maxrss_kib * 1024);
     table_cells(list->table, text.data);
     buf_free(&text);
-    struct output output;
-    if (!list->results)
-        table_cells(list->table, "");
-    else if (task->has_output && !task->output.len)
-        table_cells(list->table, "(output dropped)");
-    else if (task->output.len && output_read(&output, task->output))
-        cut_cell(list->table,
-                 view_last_line(output.stream[0].bytes.data, output.stream[0].bytes.len));
-    else
-        table_cells(list->table, "");
-    if (list->results && task->output.len)
-        output_free(&output);
+    add_result(list, task);
     table_cell(list->table, task->task.params, task->task.params_len);
 }
 

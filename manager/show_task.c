@@ -156,9 +156,8 @@ static void put_output(const struct session *session, const struct store_task *t
 }
 
 static void put_after(const struct session *session, json_t *after) {
-    size_t i;
-    json_t *entry;
-    json_array_foreach(after, i, entry) {
+    for (size_t i = 0; i < json_array_size(after); i++) {
+        const json_t *entry = json_array_get(after, i);
         const char *name = json_string_value(json_object_get(entry, "name"));
         struct buf text = BUF_INIT;
         buf_addf(&text, "%s: %s", name ? name : json_string_value(json_object_get(entry, "id")),
@@ -250,12 +249,12 @@ static void print_detail(const struct session *session, const struct store_detai
     const struct store_task *task = &detail->task;
     const struct task_option *name = task_option(&task->task, OPT_NAME);
     struct buf loaded = BUF_INIT;
-    size_t i;
-    json_t *reason;
     put(session, "task", task->id, strlen(task->id));
     put_state(session, detail);
-    json_array_foreach(why, i, reason)
+    for (size_t i = 0; i < json_array_size(why); i++) {
+        const json_t *reason = json_array_get(why, i);
         put(session, i ? "" : "because", json_string_value(reason), json_string_length(reason));
+    }
     put(session, "command", task->task.params, task->task.params_len);
     if (name)
         put(session, "name", name->value, name->len);

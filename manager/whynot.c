@@ -83,10 +83,10 @@ static bool is_pending(const char *state) {
 
 static bool say_after(struct store *store, const struct store_detail *detail, json_t *why,
                       struct buf *error) {
-    json_t *after = json_array(), *entry;
-    size_t i;
+    json_t *after = json_array();
     bool ok = whynot_after(store, detail, after, error);
-    json_array_foreach(after, i, entry) {
+    for (size_t i = 0; i < json_array_size(after); i++) {
+        const json_t *entry = json_array_get(after, i);
         const char *name = json_string_value(json_object_get(entry, "name"));
         const char *id = json_string_value(json_object_get(entry, "id"));
         const char *state = json_string_value(json_object_get(entry, "state"));

@@ -16,19 +16,17 @@
 
 #include "common/keys.h"
 #include "common/log.h"
-#include "worker/notify.h"
 #include "version.h"
 #include "worker/aftermath.h"
 #include "worker/agent_state.h"
+#include "worker/notify.h"
 
 enum {
     EXIT_VERSION = 100,   /* the supervisor speaks another version */
     SIGNAL_ECHO_MS = 500, /* between the two deliveries of one signal */
-    SUPER_END_MS = 1000, /* a killed supervisor has ended by then */
+    SUPER_END_MS = 1000,  /* a killed supervisor has ended by then */
     LEAVE_MOST_MS = 10000 /* how long the last results wait for a Redis that is away */
 };
-#define OUTPUT_SHARE   20 /* keep_output_bytes 0: memory of Redis' machine / this */
-#define OUTPUT_UNKNOWN (UINT64_C(256) << 20)
 
 const char *agent_node(void) {
     static char name[256];
@@ -44,7 +42,7 @@ struct result_files agent_files(const struct agent *a) {
 uint64_t agent_keep_output_bytes(const struct agent *a) {
     if (a->config->keep_output_bytes)
         return a->config->keep_output_bytes;
-    return a->facts.memory_bytes ? a->facts.memory_bytes / OUTPUT_SHARE : OUTPUT_UNKNOWN;
+    return a->facts.output_share_bytes;
 }
 
 /* --- step ------------------------------------------------------------------------------------ */
@@ -290,8 +288,8 @@ static void on_frame(void *arg, uint32_t type, const char *payload, size_t len) 
     }
 }
 
-/* A process that is being killed closes its sockets before its lock: only when it has ended can be seen
- * whether it is dead, or has dropped this agent. */
+/* A process that is being killed closes its sockets before its lock: only when it has ended can be
+ * seen whether it is dead, or has dropped this agent. */
 static void await_end(pid_t pid) {
     int fd = (int)syscall(SYS_pidfd_open, pid, 0);
     struct pollfd ended = {.fd = fd, .events = POLLIN};

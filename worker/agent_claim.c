@@ -134,7 +134,10 @@ static void take_tasks(struct agent *a, const redisReply *reply,
                        const struct claim_answer *answer) {
     for (size_t i = 0; i < answer->count; i++) {
         struct claimed task;
-        if (!claim_task(reply, &a->claim, i, &task) ||
+        bool there = claim_task(reply, &a->claim, i, &task);
+        if (there && task.record.len == 0)
+            continue; /* asked again: the queue took this one back in between */
+        if (!there ||
             !run_add(&a->runs, task.id, task.nonce, task.record, a->claim.auto_mem_bytes)) {
             log_event(LOG_ERROR, "claim_unreadable", kv_uint("index", i));
             a->reconcile_wanted = true; /* gives back what could not be read */
@@ -206,8 +209,8 @@ static void add_ahead(const struct agent *a, struct room *room, uint32_t ahead) 
     }
 }
 
-/* An answer was lost: the same is asked again, whatever the mode, before anything else. Reconcile waits for
- * it, since until then nobody knows what this worker holds. */
+/* An answer was lost: the same is asked again, whatever the mode, before anything else. Reconcile
+ * waits for it, since until then nobody knows what this worker holds. */
 static void claim_again(struct agent *a) {
     if (!a->registered || a->reconciling || !redisio_up(a->redis))
         return;
@@ -218,8 +221,8 @@ static void claim_again(struct agent *a) {
 void claim_step(struct agent *a) {
     if (a->claim_unknown && !a->claiming && !a->super_gone)
         claim_again(a);
-    if (a->claiming || a->claim_unknown || a->mode != MODE_RUN || !lease_ready(a) || a->renew_wanted || a->super_gone ||
-        mono_diff(mono_now(), a->no_start_before) < 0)
+    if (a->claiming || a->claim_unknown || a->mode != MODE_RUN || !lease_ready(a) ||
+        a->renew_wanted || a->super_gone || mono_diff(mono_now(), a->no_start_before) < 0)
         return;
     uint32_t ready = (uint32_t)a->runs.lists[RUN_READY].count;
     uint32_t ahead = admission_ahead((uint32_t)a->runs.lists[RUN_STARTED].count, a->mean_wall_us);

@@ -138,11 +138,7 @@ static void on_setup_reply(redisAsyncContext *context, void *raw, void *arg) {
         size_t len = (size_t)reply->len;
         uint64_t limit = 0;
         copy_field(reply->str, "run_id:", io->facts.run_id, sizeof io->facts.run_id);
-        io->facts.memory_bytes = 0;
-        serverinfo_number(reply->str, len, "total_system_memory", &io->facts.memory_bytes);
-        serverinfo_number(reply->str, len, "maxmemory", &limit);
-        if (limit && (!io->facts.memory_bytes || limit < io->facts.memory_bytes))
-            io->facts.memory_bytes = limit;
+        io->facts.output_share_bytes = serverinfo_output_share(reply->str, len);
     } else if (strcmp(step, "scripts") == 0) {
         io->scripts_loaded = true;
         maybe_up(io);

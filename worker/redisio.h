@@ -30,7 +30,7 @@ struct redisio;
 /* What the server said of itself at setup. */
 struct redis_facts {
     char run_id[41];
-    uint64_t memory_bytes; /* of its machine, or maxmemory if that is less; 0 unknown */
+    uint64_t output_share_bytes; /* what all outputs may take, unless configured */
 };
 
 struct redisio_events {

@@ -189,3 +189,15 @@ def test_through_real_workers(queue, worker):
     worker(health_report_interval="200ms", lease="2s")
     queue.wait_counts(finished=3, failed=2, todo=0, in_progress=0)
     assert (queue.cwd / "log").read_text().split() == ["one", "two", "three", "four"]
+
+
+def test_the_file_before_the_queue(queue, q, redis):
+    """A name of the file is meant, however near one of the queue is; and it costs no question."""
+    queue.load("#@ name=x/a\nshell:1:0:0:echo old\n", name="old")
+    redis.command("CONFIG", "RESETSTAT")
+    text = "#@ name=a\nshell:1:0:0:echo new\n" + "".join(f"#@ name=x/{i} after=a\nshell:1:0:0:echo {i}\n"
+                                                         for i in range(100))
+    for _ in range(2):
+        queue.load(text)
+    assert q.group("x/a")["dependants"] == 0 and q.group("a")["dependants"] == 1
+    assert redis.info("commandstats").get("cmdstat_hexists") is None

@@ -92,7 +92,6 @@ local function groups()
         if #args > 0 then call_many('HSET', NAME, args, 2) end
     end
 
-
     groups_made = {group = group, each_group = each_group, group_open = group_open,
                    moved = moved, write = write}
     return groups_made

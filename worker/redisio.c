@@ -136,7 +136,6 @@ static void on_setup_reply(redisAsyncContext *context, void *raw, void *arg) {
     }
     if (strcmp(step, "info") == 0 && reply->type == REDIS_REPLY_STRING) {
         size_t len = (size_t)reply->len;
-        uint64_t limit = 0;
         copy_field(reply->str, "run_id:", io->facts.run_id, sizeof io->facts.run_id);
         io->facts.output_share_bytes = serverinfo_output_share(reply->str, len);
     } else if (strcmp(step, "scripts") == 0) {

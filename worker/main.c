@@ -5,6 +5,7 @@
  * starts the same program again as the agent; or, where a supervisor without an agent lives on the
  * state_dir (after SIGUSR1), the agent of that one.
  */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +22,7 @@
 #include "worker/statedir.h"
 #include "worker/supervisor.h"
 
-enum { EXIT_USAGE = 2, SUPERVISOR_SLOTS_MOST = 4096, SPARE_SLOTS = 512 };
+enum { EXIT_USAGE = 2, SUPERVISOR_SLOTS_MOST = 4096, SPARE_SLOTS = 512, ATTACH_MS = 1000 };
 
 static void print_help(void) {
     printf("usage: redisWorker [--SETTING VALUE]...\n\n"
@@ -103,6 +104,16 @@ static struct supervisor_options make_options(const struct config *config, char 
     };
 }
 
+/* An agent that has just left, or died, may still be there in the supervisor's eyes. */
+static int attach(const char *state_dir, char *error, size_t size) {
+    int fd = statedir_attach(state_dir, error, size);
+    for (int waited_ms = 0; fd == STATEDIR_HELD && waited_ms < ATTACH_MS; waited_ms += 50) {
+        poll(NULL, 0, 50);
+        fd = statedir_attach(state_dir, error, size);
+    }
+    return fd;
+}
+
 static int run(struct config *config, const struct config_flags *flags, char **argv) {
     log_setup(STDERR_FILENO, (enum log_level)config->log_level,
               (enum log_format)config->log_format);
@@ -116,7 +127,7 @@ static int run(struct config *config, const struct config_flags *flags, char **a
     unsetenv(AGENT_AGAIN);
     char error[512];
     /* With tasks to take over, a Redis that is away is no reason to leave them alone. */
-    int fd = statedir_attach(config->state_dir, error, sizeof error);
+    int fd = attach(config->state_dir, error, sizeof error);
     if (fd == STATEDIR_NONE) {
         struct supervisor_options options = make_options(config, argv);
         if (!again && !check_redis(config))

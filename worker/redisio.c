@@ -100,6 +100,26 @@ static void setup_failed(struct redisio *io, enum link_fault fault, const char *
     buf_free(&why);
 }
 
+static redisCallbackFn on_setup_reply, on_message;
+
+static void load_scripts(struct redisio *io) {
+    for (size_t i = 0; i < scripts_count; i++)
+        redisAsyncCommand(io->commands, on_setup_reply,
+                          i + 1 == scripts_count ? "scripts" : "script", "SCRIPT LOAD %s",
+                          scripts[i].text);
+}
+
+/* What follows the greeting. Not sent with it: a server that wants a password closes the connection
+ * of a stranger that says so much, and what it answered may be lost with that. */
+static void set_up(struct redisio *io, redisAsyncContext *context) {
+    if (context == io->subscriber) {
+        redisAsyncCommand(context, on_message, NULL, "SUBSCRIBE %s", io->channel);
+    } else if (context == io->commands) {
+        redisAsyncCommand(context, on_setup_reply, "info", "INFO");
+        load_scripts(io);
+    }
+}
+
 /* The answer to command `step` of the greeting; the index is kept in the pointer itself. */
 static void on_greeting(redisAsyncContext *context, void *raw, void *step) {
     struct redisio *io = context->data;
@@ -111,6 +131,8 @@ static void on_greeting(redisAsyncContext *context, void *raw, void *step) {
     enum link_fault fault = link_greeting_check(&greeting, (size_t)(uintptr_t)step, raw, &detail);
     if (fault != LINK_NONE)
         setup_failed(io, fault, detail.data);
+    else if ((size_t)(uintptr_t)step + 1 == greeting.count)
+        set_up(io, context);
     buf_free(&detail);
 }
 
@@ -217,13 +239,6 @@ static redisAsyncContext *open_context(struct redisio *io) {
     return context;
 }
 
-static void load_scripts(struct redisio *io) {
-    for (size_t i = 0; i < scripts_count; i++)
-        redisAsyncCommand(io->commands, on_setup_reply,
-                          i + 1 == scripts_count ? "scripts" : "script", "SCRIPT LOAD %s",
-                          scripts[i].text);
-}
-
 static void connect_now(struct redisio *io) {
     io->state = IO_SETUP;
     io->subscribed = io->scripts_loaded = false;
@@ -232,9 +247,6 @@ static void connect_now(struct redisio *io) {
     io->subscriber = io->commands ? open_context(io) : NULL;
     if (!io->subscriber)
         return;
-    redisAsyncCommand(io->commands, on_setup_reply, "info", "INFO");
-    load_scripts(io);
-    redisAsyncCommand(io->subscriber, on_message, NULL, "SUBSCRIBE %s", io->channel);
     uv_timer_start(&io->timer, on_timer, SETUP_MS, 0);
 }
 

@@ -4,7 +4,7 @@
  * DESIGN
  * Two hiredis contexts on one libuv loop: one for commands, one that is subscribed to the worker's
  * wake channel. They live and die together. States: DOWN (waiting for the next try, with back-off
- * 100 ms to 10 s and jitter), SETUP (greeting, INFO, SCRIPT LOAD, SUBSCRIBE), UP.
+ * 100 ms to 10 s and jitter), SETUP (greeting; then INFO, SCRIPT LOAD, SUBSCRIBE), UP.
  *
  * A command is sent only when UP; its callback runs exactly once: with the reply, or with NULL when
  * the connection was lost or Redis answered with an error (logged here). NULL means "not known":

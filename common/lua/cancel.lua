@@ -3,6 +3,7 @@
 --
 -- ARGV  ids   Answer {cancelled, requested, skipped}: skipped had ended already, or are not there
 
+even_when_full()
 local heads = fetch(ARGV)
 local cancelled, requested, skipped, workers = 0, 0, 0, {}
 for i = 1, #ARGV do

@@ -40,6 +40,9 @@ if me[3] == request then
 end
 if me[2] and me[2] ~= 'run' then return {'stopped', next_due(), -1} end
 
+-- First of all a write that Redis refuses when it is full, so that the claim is refused whole.
+call('HSET', worker_key(worker), 'request', request)
+
 local taken, bytes, discarded = {}, 0, 0
 local given, running, held = {}, {}, {}
 local others = call('ZCARD', LEASE) > 1
@@ -170,8 +173,8 @@ if #taken > 0 then
     call_many('HSET', held_key(worker), held, 2)
 end
 for i = 1, #taken do taken[i] = format('%d:%s', i - 1, taken[i]) end
-call('HSET', worker_key(worker), 'request', request, 'claimed', table.concat(taken, ' '),
-     'room', format('%.0f %d %d %.0f %s', max(free_mem, 0), free_mcpu, slots, auto_mem, caps))
+call('HSET', worker_key(worker), 'claimed', table.concat(taken, ' '), 'room',
+     format('%.0f %d %d %.0f %s', max(free_mem, 0), free_mcpu, slots, auto_mem, caps))
 if slots > 0 and more < 0 then
     call('ZADD', IDLE, format('%.0f', max(free_mem, 0)), worker)
 else

@@ -2,6 +2,7 @@
 --
 -- ARGV  names   Answer how many were forgotten
 
+even_when_full()
 local forgotten = 0
 for _, worker in ipairs(ARGV) do
     if not call('ZSCORE', LEASE, worker) and call('EXISTS', held_key(worker)) == 0 then

@@ -2,6 +2,7 @@
 --
 -- ARGV  1 states to remove, of 'finished,failed,cancelled'   then ids   Answer {removed, skipped}
 
+even_when_full()
 -- Pops entries at the front of the list of finished tasks that are stale: forgotten, or trimmed.
 local function pop_stale_finished()
     local entries, ids = call('LRANGE', FINISHED_KEY, 0, BATCH - 1), {}

@@ -2,6 +2,7 @@
 --
 -- ARGV  ids   Answer {held, skipped}
 
+even_when_full()
 local heads = fetch(ARGV)
 local changed = 0
 for i = 1, #ARGV do

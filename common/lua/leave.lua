@@ -3,6 +3,7 @@
 -- ARGV  1 worker   2 incarnation
 -- Answer 'ok', 'again' (more is left: call again) or 'gone'
 
+even_when_full()
 local worker, incarnation = ARGV[1], ARGV[2]
 if call('HGET', worker_key(worker), 'incarnation') ~= incarnation then return 'gone' end
 

@@ -4,6 +4,7 @@
 --       0 in 2, 3 or 4: no limit
 -- Answer {due, lost}: due as in claim; lost: tasks taken from workers whose lease had ended
 
+even_when_full()
 local max_losses, keep_finished, keep_ms, keep_bytes =
     tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 

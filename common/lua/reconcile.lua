@@ -6,6 +6,7 @@
 -- Answer {status, answer, ...}: status 'ok' or 'gone'; for each task 'yours', 'retaken' or 'stale'
 --       (end it, report nothing)
 
+even_when_full()
 local worker, incarnation = ARGV[1], ARGV[2]
 if call('HGET', worker_key(worker), 'incarnation') ~= incarnation then return {'gone'} end
 

@@ -6,6 +6,7 @@
 -- Answer {'ok'}; {'again'}: an old incarnation's tasks are being freed, call again;
 --       {'taken', info, ms}: another live worker has that name, ms is the age of its last report
 
+even_when_full()
 local worker, incarnation, previous = ARGV[1], ARGV[2], ARGV[3]
 local lease_ms, info, max_losses = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6])
 

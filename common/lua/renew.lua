@@ -5,6 +5,7 @@
 -- Answer {status, want, due, id, ...}: status 'ok', 'gone' (register), or 'mismatch' (reconcile);
 --       want 'run', 'drain' or 'stop'; due as in claim; ids whose cancelling was asked for
 
+even_when_full()
 local worker, incarnation = ARGV[1], ARGV[2]
 local lease_ms, held_count, held_digest, stats = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
 

@@ -10,6 +10,7 @@
 -- Answer {due, answer, ...}: recorded; yours (this very report was recorded before); stale (another
 --       try owns the task); unknown (no such task). due as in claim.
 
+even_when_full()
 local worker, max_losses, keep_bytes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local WIDTH, FIRST = 7, 4
 local AVOID_MS = 2000

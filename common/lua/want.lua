@@ -3,6 +3,7 @@
 -- ARGV  1 'run', 'drain' or 'stop'   then names
 -- Answer for each name 'ok', 'lost' (its lease has ended) or 'unknown'
 
+even_when_full()
 local answer = {}
 for i = 2, #ARGV do
     local worker = ARGV[i]

@@ -156,8 +156,7 @@ typedef Worker {
   unsigned super : 1; /* the supervisor lives */
   unsigned noticed : 1; /* the agent has seen that it does not */
   unsigned incarnation : 2;
-  unsigned connected : 1;
-  unsigned registered : 1;
+  unsigned registered : 1; /* and so connected: an agent asks anew after every connection */
   unsigned reconcile : 1; /* wanted */
   unsigned renew : 1;     /* wanted */
   unsigned unknown : 1;   /* a claim's answer was lost */
@@ -719,11 +718,10 @@ inline script_forget(job) {
 /* --- steps of an agent ------------------------------------------------------------------------------------- */
 
 #define LIVES(w) (wk[w].up && !wk[w].gone)
-#define SPEAKS(w) (LIVES(w) && wk[w].connected)
-#define SETTLED(w) (SPEAKS(w) && wk[w].registered && !wk[w].reconcile) /* lease_ready() */
+#define SPEAKS(w) (LIVES(w) && wk[w].registered)
+#define SETTLED(w) (SPEAKS(w) && !wk[w].reconcile) /* lease_ready() */
 
 inline disconnect(who) {
-  wk[who].connected = 0;
   wk[who].registered = 0
 }
 
@@ -784,7 +782,7 @@ inline step_register(who) {
      assert(answer != STOP); /* it is refused its own name */
      if
      :: fate == F_OK ->
-        wk[who].registered = 1; wk[who].reconcile = 1; wk[who].renew = 1
+        wk[who].registered = 1; wk[who].reconcile = 1
 #ifndef HOLE_LATE_REQUESTS
         ;
         if /* a new session: what an older one sent is refused, but reports, which have tokens */
@@ -885,11 +883,15 @@ inline step_renew(who) {
   fi
 }
 
+/* The tasks are alike, and so are the workers: of two that nothing has happened to, the first is taken. */
+#define PRISTINE(t) (task[t].state == TODO && task[t].tries == 0 && epoch == 0)
+#define NOTHING_YET (luck == LUCK && !saved && PRISTINE(0) && PRISTINE(1))
+
 /* The first of the tasks that may be next, or T. */
 inline choose_task() {
   if
   :: task[0].state == TODO -> first = 0
-  :: task[1].state == TODO -> first = 1
+  :: task[1].state == TODO && !(PRISTINE(0) && PRISTINE(1)) -> first = 1
   :: task[0].state != TODO && task[1].state != TODO -> first = T
   fi
 }
@@ -1108,11 +1110,11 @@ inline starts_anew(who) {
 #define RENEW_MATTERS(w) (wk[w].renew || reg[w].incarnation != wk[w].incarnation || !reg[w].lease || \
                           DIFFERS(w) || ANY(CANCEL_NEWS, w))
 #define MAY_CLAIM(w) (SETTLED(w) && !wk[w].renew && !wk[w].noticed && !wk[w].stopping)
-#define CLAIMS(w) (MAY_CLAIM(w) && !wk[w].unknown && WORK && ANY(IS_FREE, w))
+#define CLAIMS(w) (MAY_CLAIM(w) && !wk[w].unknown && WORK && ANY(IS_FREE, w) && (w == 0 || !NOTHING_YET))
 #ifdef HOLE_UNKNOWN_CLAIM_BLOCKS
 #define ASKS_AGAIN(w) (MAY_CLAIM(w) && wk[w].unknown)
 #else
-#define ASKS_AGAIN(w) (SPEAKS(w) && wk[w].registered && wk[w].unknown) /* before everything else */
+#define ASKS_AGAIN(w) (SPEAKS(w) && wk[w].unknown) /* before everything else */
 #endif
 
 inline machine_goes(who) {
@@ -1296,16 +1298,15 @@ end:
 proctype Agent(byte w) {
 end:
   do
-  :: atomic { LIVES(w) && !wk[w].connected -> wk[w].connected = 1 }
-  :: atomic { SPEAKS(w) && !wk[w].registered -> step_register(w); fate = 0 }
+  :: atomic { LIVES(w) && !wk[w].registered -> step_register(w); fate = 0 }
   :: atomic { ASKS_AGAIN(w) -> step_claim(w); fate = 0 }
-  :: atomic { SPEAKS(w) && wk[w].registered && wk[w].reconcile && !wk[w].unknown -> step_reconcile(w); fate = 0 }
+  :: atomic { SPEAKS(w) && wk[w].reconcile && !wk[w].unknown -> step_reconcile(w); fate = 0 }
   :: atomic { SETTLED(w) && !wk[w].unknown && RENEW_MATTERS(w) -> step_renew(w); fate = 0 }
   :: atomic { CLAIMS(w) -> step_claim(w); fate = 0 }
-  :: atomic { SPEAKS(w) && wk[w].registered && wk[w].stopping && !ANY(IS_BUSY, w) -> step_leave(w); fate = 0 }
+  :: atomic { SPEAKS(w) && wk[w].stopping && !ANY(IS_BUSY, w) -> step_leave(w); fate = 0 }
   :: atomic { LIVES(w) && !wk[w].super && !wk[w].noticed -> notice_super(w) }
      /* it starts itself again as a supervisor, once all is reported or Redis is away */
-  :: atomic { LIVES(w) && wk[w].noticed && (!ANY(HAS_ENDED, w) || !wk[w].connected) -> starts_anew(w) }
+  :: atomic { LIVES(w) && wk[w].noticed && (!ANY(HAS_ENDED, w) || !wk[w].registered) -> starts_anew(w) }
   :: atomic { !wk[w].up && wk[w].super && !wk[w].gone -> agent_starts(w) }
   :: atomic { !wk[w].up && !wk[w].super && !wk[w].gone -> starts_anew(w) }
 
@@ -1322,7 +1323,10 @@ active proctype World() {
   byte t;
   atomic {
     script_load(0); script_load(1);
-    for (t : 0 .. W - 1) { wk[t].up = 1; wk[t].super = 1; wk[t].incarnation = 1 }
+    for (t : 0 .. W - 1) {
+      wk[t].up = 1; wk[t].super = 1; wk[t].incarnation = 1; wk[t].registered = 1;
+      script_register(t, 1)
+    }
     run Agent(0); run Agent(1);
     run Try(0, 0); run Try(0, 1); run Try(1, 0); run Try(1, 1);
 #if S == 3
@@ -1347,7 +1351,8 @@ active proctype World() {
   :: atomic { task[1].state == ABSENT -> script_load(1) }
   :: atomic { UNLUCKY(K_OPERATOR) && (task[0].state != FINISHED || epoch < 3) && task[0].state != ABSENT ->
        luck--; operator(0) }
-  :: atomic { UNLUCKY(K_OPERATOR) && (task[1].state != FINISHED || epoch < 3) && task[1].state != ABSENT ->
+  :: atomic { UNLUCKY(K_OPERATOR) && (task[1].state != FINISHED || epoch < 3) && task[1].state != ABSENT &&
+              !(PRISTINE(0) && PRISTINE(1)) ->
        luck--; operator(1) }
 #ifndef LIVENESS
   :: timeout -> break

@@ -135,7 +135,7 @@ def measure_cancel(part):
                        f"{run:,} tasks: {statistics.median(got['after']):,.0f} and {statistics.median(got['fresh']):,.0f} tasks/s")
         cancel_half(redis, part, count, first=True)
         with Worker(redis, "--cpus", CORES) as worker:
-            part.add("to the first result behind 500,000 cancelled", worker.wait_finished(redis.finished() + 1) - worker.began,
+            part.add(f"to the first result behind {count // 2:,} cancelled", worker.wait_finished(redis.finished() + 1) - worker.began,
                      "s", "", "redisWorker, its start included")
     measure_shapes(part)
 

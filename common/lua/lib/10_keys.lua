@@ -57,3 +57,7 @@ local function call_many(command, first, args, step)
         call(command, first, unpack(args, i, min(i + piece - 1, #args)))
     end
 end
+
+-- For operations that must go on when Redis is full (maxmemory), since they keep promises or free memory:
+-- Redis refuses a script for want of memory only before its first write, and this one needs none.
+local function even_when_full() call('HDEL', COUNT, '') end

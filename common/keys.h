@@ -30,8 +30,7 @@
     X(NAME, "name", "hash", "name: packed counts of its tasks")                                    \
     X(AFTER, "after", "hash", "id: references it waits or waited for")                             \
     X(AWAIT, "await", "hash", "id: how many references are unresolved")                            \
-    X(DEPENDANTS, "dependants:", "list",                                                           \
-      "KIND+ID.GENERATION of tasks that wait for one reference")                                   \
+    X(DEPENDANTS, "dependants:", "list", "tasks that wait for one reference")                      \
     X(FANOUT, "fanout", "list", "verdicts on references whose dependants are due")                 \
     X(FINISHED, "finished", "list", "ID.LOADED in the order they finished")                        \
     X(FAILED, "failed", "set", "ids of failed tasks")                                              \

@@ -51,9 +51,11 @@ static bool target_open(struct target *target, const struct session *session, co
     target->path = path;
     buf_addf(&target->aside, "%s.%ld.part", path, (long)getpid());
     target->file = fopen(target->aside.data, "wxe");
-    if (!target->file)
-        buf_addf(error, "%s: cannot be written: %s", target->aside.data, strerror(errno));
-    return target->file != NULL;
+    if (target->file)
+        return true;
+    buf_addf(error, "%s: cannot be written: %s", target->aside.data, strerror(errno));
+    buf_free(&target->aside);
+    return false;
 }
 
 static bool target_close(struct target *target, bool ok, struct buf *error) {

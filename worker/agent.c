@@ -3,14 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -23,7 +21,6 @@
 
 enum {
     EXIT_VERSION = 100,   /* the supervisor speaks another version */
-    SIGNAL_ECHO_MS = 500, /* between the two deliveries of one signal */
     SUPER_END_MS = 1000,  /* a killed supervisor has ended by then */
     LEAVE_MOST_MS = 10000 /* how long the last results wait for a Redis that is away */
 };
@@ -70,7 +67,7 @@ static size_t unfinished(const struct agent *a) {
     return count;
 }
 
-static void say_bye(struct agent *a, enum wire_bye_mode mode, int code) {
+void agent_bye(struct agent *a, enum wire_bye_mode mode, int code) {
     struct wire_bye bye = {(uint32_t)mode, (uint32_t)code};
     notify_send("STOPPING=1");
     if (!a->super_gone)
@@ -82,7 +79,7 @@ static void say_bye(struct agent *a, enum wire_bye_mode mode, int code) {
 
 void agent_refuse(struct agent *a, const char *why) {
     fprintf(stderr, "redisWorker: %s\n", why);
-    say_bye(a, WIRE_BYE_REFUSED, 1);
+    agent_bye(a, WIRE_BYE_REFUSED, 1);
 }
 
 static void give_back(struct agent *a) {
@@ -140,7 +137,7 @@ static void leave_step(struct agent *a) {
         return;
     if (a->left) {
         log_event(LOG_INFO, "left", kv_uint("tries", a->tries_done));
-        say_bye(a, WIRE_BYE_STOP, 0);
+        agent_bye(a, WIRE_BYE_STOP, 0);
     } else if (unfinished(a) == 0 && !a->claiming) {
         lease_leave(a);
         if (a->leave_since.ms == 0)
@@ -151,7 +148,7 @@ static void leave_step(struct agent *a) {
         mono_diff(mono_now(), a->leave_since) >= LEAVE_MOST_MS) {
         log_event(LOG_ERROR, "left_unreported", kv_uint("tasks", unfinished(a)),
                   kv_text("why", "Redis is away; its lease will return them"));
-        say_bye(a, WIRE_BYE_STOP, 1);
+        agent_bye(a, WIRE_BYE_STOP, 1);
     }
 }
 
@@ -175,33 +172,6 @@ static void hex64(char out[17], uint64_t value) {
     snprintf(out, 17, "%016" PRIx64, value);
 }
 
-static char *make_info(const struct agent *a) {
-    struct buf boot = BUF_INIT;
-    resources_boot_id(&boot);
-    json_t *info = json_pack(
-        "{s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:I}", "host", agent_node(), "pid",
-        (json_int_t)a->supervisor_pid, "agent_pid", (json_int_t)getpid(), "boot", boot.data, "mcpu",
-        (json_int_t)a->capacity.mcpu, "memory", (json_int_t)a->capacity.mem_bytes, "slots",
-        (json_int_t)a->capacity.slots, "labels", a->config->labels, "state_dir",
-        a->config->state_dir, "version", DISTCOMP_VERSION, "started", (json_int_t)wall_now().ms);
-    char *text = json_dumps(info, JSON_COMPACT);
-    json_decref(info);
-    buf_free(&boot);
-    return text;
-}
-
-static void measure_capacity(struct agent *a) {
-    struct resources r;
-    resources_read(&r, "");
-    a->capacity.mem_bytes = a->config->memory_bytes ? a->config->memory_bytes : r.mem_total_bytes;
-    a->capacity.reserve_bytes = config_accept_bytes(a->config, a->capacity.mem_bytes);
-    a->capacity.mcpu = a->config->cpus_mcpu ? a->config->cpus_mcpu : r.mcpu;
-    uint32_t slots = (uint32_t)a->config->max_tasks;
-    a->capacity.slots = slots ? slots : 16 * ((a->capacity.mcpu + 999) / 1000);
-    a->available_bytes = r.mem_available_bytes;
-    a->available_read = mono_now();
-}
-
 static void on_welcome(struct agent *a, const struct wire_welcome *w) {
     if (w->version != WIRE_VERSION) {
         log_event(LOG_ERROR, "supervisor_version", kv_uint("theirs", w->version),
@@ -215,8 +185,7 @@ static void on_welcome(struct agent *a, const struct wire_welcome *w) {
         hex64(a->previous, w->previous);
     a->supervisor_pid = w->supervisor_pid;
     runs_init(&a->runs, w->capacity);
-    measure_capacity(a);
-    a->info = make_info(a);
+    config_measure(a);
 }
 
 static void on_task(struct agent *a, const char *payload, size_t len) {
@@ -255,10 +224,6 @@ static void on_exit_frame(struct agent *a, const struct wire_exit *e) {
     a->claim_wanted = true;
 }
 
-/* SIGTERM drains and leaves, again it gives back; SIGINT gives back; SIGHUP reloads; SIGUSR1 leaves
- * the tasks to the supervisor. docs/operations.md has the table. */
-static void handle_signal(struct agent *a, int signal, bool forwarded);
-
 static void on_frame(void *arg, uint32_t type, const char *payload, size_t len) {
     struct agent *a = arg;
     union {
@@ -281,7 +246,7 @@ static void on_frame(void *arg, uint32_t type, const char *payload, size_t len) 
     } else if (type == WIRE_EXIT && len == sizeof f.exit) {
         on_exit_frame(a, &f.exit);
     } else if (type == WIRE_SIGNAL && len == sizeof f.signal) {
-        handle_signal(a, f.signal.signal, true);
+        signal_handle(a, f.signal.signal, true);
     } else {
         log_event(LOG_WARN, "supervisor_frame_unknown", kv_uint("type", type),
                   kv_uint("bytes", len));
@@ -347,68 +312,12 @@ static void on_redis_hopeless(void *arg, const char *why) {
     agent_refuse(arg, why);
 }
 
-/* --- configuration --------------------------------------------------------------------------- */
-
-static int64_t file_mtime_ns(const char *path) {
-    struct stat st;
-    if (!*path || stat(path, &st) != 0)
-        return 0;
-    return st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec;
-}
-
-/* What a running worker cannot change stays as it is. */
-static void keep_identity(struct config *fresh, struct config *old, struct buf *kept) {
-    char **pairs[][2] = {{&fresh->name, &old->name},
-                         {&fresh->queue, &old->queue},
-                         {&fresh->state_dir, &old->state_dir},
-                         {&fresh->redis, &old->redis},
-                         {&fresh->redis_host, &old->redis_host},
-                         {&fresh->redis_pass, &old->redis_pass}};
-    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
-        if (strcmp(*pairs[i][0], *pairs[i][1]) != 0)
-            buf_adds(kept, "x");
-        char *swap = *pairs[i][0];
-        *pairs[i][0] = *pairs[i][1];
-        *pairs[i][1] = swap;
-    }
-    fresh->redis_port = old->redis_port;
-    fresh->redis_db = old->redis_db;
-}
-
-static void reload_config(struct agent *a) {
-    struct config fresh;
-    struct buf error = BUF_INIT, changed = BUF_INIT, kept = BUF_INIT;
-    if (!config_load(&fresh, a->flags, &error)) {
-        log_event(LOG_ERROR, "config_refused", kv_text("why", error.data));
-        config_free(&fresh);
-    } else {
-        size_t differing = config_diff(a->config, &fresh, &changed);
-        keep_identity(&fresh, a->config, &kept);
-        if (kept.len)
-            log_event(LOG_WARN, "config_needs_restart",
-                      kv_text("why", "name, queue, state_dir and redis are read only at start"));
-        config_free(a->config);
-        *a->config = fresh;
-        if (differing)
-            log_event(LOG_INFO, "config_read", kv_text("changed", changed.data));
-        log_setup(STDERR_FILENO, (enum log_level)a->config->log_level,
-                  (enum log_format)a->config->log_format);
-        measure_capacity(a);
-        a->claim_wanted = true;
-    }
-    buf_free(&error);
-    buf_free(&changed);
-    buf_free(&kept);
-}
+/* --- start and end --------------------------------------------------------------------------- */
 
 static void on_renew_timer(uv_timer_t *timer) {
     struct agent *a = timer->data;
     a->renew_wanted = true;
-    int64_t mtime = file_mtime_ns(a->config->file);
-    if (mtime != a->config_mtime_ns) {
-        a->config_mtime_ns = mtime;
-        reload_config(a);
-    }
+    config_look(a);
     uv_timer_set_repeat(timer, (uint64_t)a->config->health_report_interval_ms);
 }
 
@@ -416,77 +325,6 @@ static void on_poll_timer(uv_timer_t *timer) {
     struct agent *a = timer->data;
     a->claim_wanted = true;
     uv_timer_set_repeat(timer, (uint64_t)a->config->poll_interval_ms);
-}
-
-/* --- signals --------------------------------------------------------------------------------- */
-
-/* `killall redisWorker` reaches supervisor and agent, but is meant once. */
-static bool signal_is_echo(struct agent *a, int signal, bool forwarded) {
-    mono_ms_t now = mono_now();
-    bool echo = a->last_signal == signal && a->last_forwarded != forwarded &&
-                mono_diff(now, a->last_signal_at) < SIGNAL_ECHO_MS;
-    a->last_signal = echo ? 0 : signal;
-    a->last_forwarded = forwarded;
-    a->last_signal_at = now;
-    return echo;
-}
-
-static void handle_signal(struct agent *a, int signal, bool forwarded) {
-    if (signal_is_echo(a, signal, forwarded))
-        return;
-    log_event(LOG_INFO, "signal", kv_text("signal", sigabbrev_np(signal)));
-    switch (signal) {
-    case SIGTERM:
-        agent_set_mode(a, a->mode >= MODE_STOP ? MODE_RETURN : MODE_STOP);
-        break;
-    case SIGINT:
-        agent_set_mode(a, MODE_RETURN);
-        break;
-    case SIGHUP:
-        reload_config(a);
-        break;
-    case SIGUSR1:
-        log_event(LOG_INFO, "left_running", kv_uint("tasks", a->runs.lists[RUN_STARTED].count));
-        say_bye(a, WIRE_BYE_KEEP, 0);
-        break;
-    default:
-        break;
-    }
-}
-
-static void on_signal(uv_signal_t *handle, int signal) {
-    handle_signal(handle->data, signal, false);
-}
-
-/* A child of the supervisor hears of signals by WIRE_SIGNAL, also of those that reach both. */
-static void watch_signals(struct agent *a) {
-    static const int numbers[4] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
-    signal(SIGPIPE, SIG_IGN);
-    for (int i = 0; i < 4; i++) {
-        if (!a->attached) {
-            signal(numbers[i], SIG_IGN);
-            continue;
-        }
-        uv_signal_init(&a->loop, &a->signals[i]);
-        a->signals[i].data = a;
-        uv_signal_start(&a->signals[i], on_signal, numbers[i]);
-    }
-}
-
-/* --- start and end --------------------------------------------------------------------------- */
-
-/* The words a worker can satisfy in a task's requires: its labels. */
-static char *make_caps(const struct config *config) {
-    struct buf caps = BUF_INIT;
-    buf_addc(&caps, ',');
-    const char *at = config->labels;
-    while (*at) {
-        size_t len = strcspn(at, ",");
-        if (len)
-            buf_addf(&caps, "label:%.*s,", (int)len, at);
-        at += len + (at[len] == ',');
-    }
-    return buf_detach(&caps);
 }
 
 static void start_timers(struct agent *a) {
@@ -558,8 +396,6 @@ int agent_run(int supervisor_fd, struct config *config, const struct config_flag
     a->attached = attached;
     a->argv = argv;
     a->cmd = (struct cmd)CMD_INIT;
-    a->caps = make_caps(config);
-    a->config_mtime_ns = file_mtime_ns(config->file);
     log_base("worker", config->name);
     if (!endpoint_from_config(&a->endpoint, config, &error)) {
         fprintf(stderr, "redisWorker: %s\n", error.data);
@@ -567,7 +403,7 @@ int agent_run(int supervisor_fd, struct config *config, const struct config_flag
         return 2;
     }
     uv_loop_init(&a->loop);
-    watch_signals(a);
+    signal_watch(a);
     start_timers(a);
     connect_all(a, supervisor_fd);
     uv_run(&a->loop, UV_RUN_DEFAULT);

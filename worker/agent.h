@@ -19,7 +19,8 @@
 
 #include "common/config.h"
 
-/* In the environment of an agent that starts itself anew because its supervisor died: Redis may be away. */
+/* In the environment of an agent that starts itself anew because its supervisor died: Redis may be
+ * away. */
 #define AGENT_AGAIN "DISTCOMP_AGENT_AGAIN"
 
 /*

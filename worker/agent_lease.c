@@ -7,7 +7,7 @@
 #include "common/log.h"
 #include "worker/notify.h"
 
-enum { REGISTER_AGAIN_MS = 1000, DUE_JITTER_MS = 50 };
+enum { REGISTER_AGAIN_MS = 1000, CHANGE_MS = 1000, DUE_JITTER_MS = 50 };
 
 bool lease_ready(const struct agent *a) {
     return a->registered && !a->reconcile_wanted && !a->reconciling && redisio_up(a->redis);
@@ -156,8 +156,22 @@ static void send_renew(struct agent *a) {
                 (uint64_t)a->config->lease_ms, held, digest, stats);
     free(stats);
     a->renewing = redisio_send(a->redis, &a->cmd, on_renew, a);
-    if (a->renewing)
+    if (a->renewing) {
         a->renew_wanted = false;
+        a->renewed = mono_now();
+        a->renewed_running = a->runs.lists[RUN_STARTED].count;
+    }
+}
+
+/* What checkWorker shows follows what runs, with a second's delay at most. */
+static void renew_on_change(struct agent *a) {
+    if (a->renew_wanted || a->renewed_running == a->runs.lists[RUN_STARTED].count)
+        return;
+    int64_t age = mono_diff(mono_now(), a->renewed);
+    if (age >= CHANGE_MS)
+        a->renew_wanted = true;
+    else
+        agent_wake(a, (uint64_t)(CHANGE_MS - age));
 }
 
 /* --- reconcile ------------------------------------------------------------------------------- */
@@ -271,6 +285,7 @@ void lease_step(struct agent *a) {
             send_reconcile(a);
         return;
     }
+    renew_on_change(a);
     if (a->renew_wanted && !a->renewing && !a->claiming && !a->claim_unknown)
         send_renew(a);
     if (a->maintain_wanted && !a->maintaining)

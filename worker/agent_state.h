@@ -1,7 +1,9 @@
 /*
  * agent_state.h - what the parts of the agent share. Only worker/agent*.c include it.
  *
- *   agent.c         start, step, supervisor, signals, configuration
+ *   agent.c         start, step, supervisor, Redis
+ *   agent_config.c  what the worker has and says of itself; conf.json read again
+ *   agent_signal.c  what signals mean
  *   agent_claim.c   when and what to claim; starting tasks
  *   agent_report.c  results to Redis
  *   agent_lease.c   register, renew, reconcile, maintain, leave
@@ -93,6 +95,8 @@ struct agent {
     /* lease */
     bool registered, registering;
     bool renew_wanted, renewing;
+    mono_ms_t renewed;      /* when renew was last sent */
+    size_t renewed_running; /* and what ran then */
     bool reconcile_wanted, reconciling;
     bool maintain_wanted, maintaining;
     struct run **reconcile_runs; /* what was listed, in order; NULL for one that is gone */
@@ -135,6 +139,18 @@ void agent_set_mode(struct agent *a, enum agent_mode mode);
 struct result_files agent_files(const struct agent *a);
 const char *agent_node(void); /* host name */
 uint64_t agent_keep_output_bytes(const struct agent *a);
+
+void agent_bye(struct agent *a, enum wire_bye_mode mode, int code); /* the loop ends */
+
+/* agent_config.c */
+void config_measure(struct agent *a); /* fills capacity, caps and info */
+void config_look(struct agent *a);    /* reads conf.json again if it has changed */
+void config_reload(struct agent *a);
+
+/* agent_signal.c: SIGTERM drains and leaves, again it gives back; SIGINT gives back; SIGHUP
+ * reloads; SIGUSR1 leaves the tasks to the supervisor. docs/operations.md has the table. */
+void signal_watch(struct agent *a);
+void signal_handle(struct agent *a, int signal, bool forwarded); /* forwarded by the supervisor */
 
 /* agent_lease.c */
 void lease_step(struct agent *a);

@@ -15,7 +15,7 @@ enum { REASON_LINES = 5, REASON_BYTES = 1000, DISK_PAGE = 4096, EXIT_NOT_STARTED
 int64_t result_backoff(uint64_t first_ms, uint64_t most_ms, uint32_t failures) {
     uint64_t delay = first_ms;
     for (uint32_t i = 0; i < failures && delay < most_ms; i++)
-        delay = delay > most_ms / 2 ? most_ms : delay * 2;
+        delay *= 2;
     return (int64_t)(delay < most_ms ? delay : most_ms);
 }
 

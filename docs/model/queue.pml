@@ -63,7 +63,7 @@
 #define K_LEAVE 0 /* a worker is stopped: it drains and leaves */
 #endif
 
-#define UNLUCKY(kind) (kind && luck > 0)
+#define UNLUCKY(kind) (kind && luck > saved) /* once the tail is doomed, one is kept for its loss */
 
 /* --- the queue: what is in Redis ------------------------------------------------------------------- */
 
@@ -1343,8 +1343,8 @@ active proctype World() {
   :: atomic { late.kind != M_NONE -> late_arrives() }
   :: atomic { late.kind != M_NONE -> drop_late() }
   :: atomic { UNLUCKY(K_REDIS) && !saved -> save_queue() }
-  :: atomic { UNLUCKY(K_REDIS) && saved -> luck--; redis_restarts(0) }
-  :: atomic { UNLUCKY(K_REDIS) && saved && EVERYSEC -> luck--; redis_restarts(1) }
+  :: atomic { K_REDIS && saved -> luck--; redis_restarts(0) }
+  :: atomic { K_REDIS && EVERYSEC && saved -> luck--; redis_restarts(1) }
   :: atomic { task[0].state == HELD -> script_release(0) }
   :: atomic { task[1].state == HELD -> script_release(1) }
   :: atomic { task[0].state == ABSENT -> script_load(0) }

@@ -112,3 +112,30 @@ def test_words_of_the_originals_booleans(shell):
         assert len(shell(f"redisManager --task checkTask --todo {false}").splitlines()) == 2, false
     for true in ("true", "True", "t", "yes", "y", "1", "on"):
         assert "true\n" in shell(f"redisManager --task checkTask --todo {true}"), true
+
+
+@pytest.mark.skipif(not all(map(shutil.which, ("gzip", "bzip2", "xz"))), reason="expected: bzip2 or xz is not installed")
+def test_the_demo(box):
+    """make demo's script: from the task file to a table, and nothing is left running."""
+    before = harness.descendants()
+    done = subprocess.run(["bash", str(harness.ROOT / "taskfiles" / "demo.sh")], capture_output=True, text=True,
+                          env={**os.environ, "DISTCOMP_BIN": str(harness.BIN)}, timeout=110)
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = dict(re.findall(r"^((?:gzip|bzip2|xz) -\d) +(\d+ .*)$", done.stdout, re.M))
+    assert sorted(table) == [f"{tool} -{level}" for tool in ("bzip2", "gzip", "xz") for level in (1, 6, 9)]
+    tasks, before_bytes, after_bytes, ratio, seconds = zip(*(row.split() for row in table.values()))
+    assert len(set(tasks)) == 1 and sum(map(int, tasks)) >= 100 and len(set(before_bytes)) == 1
+    assert all(1 < float(number) < 10 for number in ratio) and all(float(number) > 0 for number in seconds)
+    harness.wait_until(lambda: not any(map(harness.is_running, harness.descendants() - before)))
+    assert os.listdir(box / "tmp") == []
+
+
+def test_the_demos_table_reads_any_csv(box):
+    """Quotes, commas and newlines in cells, columns in another order, rows without a result."""
+    (box / "in.csv").write_text('stdout,tool,x,level,state\r\n"100 50 0.5",gzip,"a,""b""\nc",1,finished\r\n'
+                                '100 25 0.5,gzip,,1,finished\r\n,gzip,,9,failed\r\n')
+    done = subprocess.run(["awk", "-f", str(harness.ROOT / "taskfiles" / "compress.awk"), str(box / "in.csv")],
+                          capture_output=True, text=True)
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["compressor", "tasks", "before", "after", "ratio", "seconds"],
+        ["gzip", "-1", "2", "200", "75", "2.67", "1.000"], ["1", "rows", "had", "no", "result"]]

@@ -214,7 +214,7 @@ static void v1_cpu_quotas(void **state) {
     put("/sys/fs/cgroup/cpu/d/cpu.cfs_quota_us", "-1\n");
     expect_mcpu(UINT32_MAX);
     /* A controller whose name only contains "cpu" is another one. */
-    put("/proc/self/cgroup", "3:cpuset:/d\n4:cpuacct:/d\n5:memoryx:/d\n");
+    put("/proc/self/cgroup", "3:cpuset:/d\n4:xcpu:/d\n5:memoryx:/d\n6:xmemory:/d\n");
     put("/sys/fs/cgroup/cpu/d/cpu.cfs_quota_us", "30000\n");
     put("/sys/fs/cgroup/memory/d/memory.limit_in_bytes", "1048576\n");
     expect_mcpu(UINT32_MAX);

@@ -299,6 +299,25 @@ static void a_full_socket_waits_and_goes_on(void **state) {
     buf_free(&got);
 }
 
+/* The socket is writable and at its end in one event: told once all the same. */
+static void the_end_while_it_waits_to_write(void **state) {
+    (void)state;
+    struct buf got = BUF_INIT;
+    size_t before;
+    queue_frames(2000);
+    superlink_flush(superlink);
+    do { /* all that the socket held, so that nothing unread makes the end an error */
+        before = got.len;
+        read_peer(&got);
+    } while (got.len > before);
+    close(peer);
+    peer = -1;
+    until(closed > 0);
+    settle();
+    assert_int_equal(closed, 1);
+    buf_free(&got);
+}
+
 static void *read_all(void *arg) {
     struct buf *got = arg;
     char chunk[5000];
@@ -337,6 +356,7 @@ int main(void) {
         fresh(a_write_that_fails_is_told_once),
         fresh(nothing_goes_out_before_flush),
         fresh(a_full_socket_waits_and_goes_on),
+        fresh(the_end_while_it_waits_to_write),
         fresh(closing_writes_what_is_queued),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,119 @@
+#include "worker/agent_state.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "version.h"
+
+static int64_t file_mtime_ns(const char *path) {
+    struct stat st;
+    if (!*path || stat(path, &st) != 0)
+        return 0;
+    return st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec;
+}
+
+/* The words a worker can satisfy in a task's requires: its labels. */
+static char *make_caps(const struct config *config) {
+    struct buf caps = BUF_INIT;
+    buf_addc(&caps, ',');
+    const char *at = config->labels;
+    while (*at) {
+        size_t len = strcspn(at, ",");
+        if (len)
+            buf_addf(&caps, "label:%.*s,", (int)len, at);
+        at += len + (at[len] == ',');
+    }
+    return buf_detach(&caps);
+}
+
+static char *make_info(const struct agent *a) {
+    struct buf boot = BUF_INIT;
+    resources_boot_id(&boot);
+    json_t *info = json_pack(
+        "{s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:I}", "host", agent_node(),
+        "pid", (json_int_t)a->supervisor_pid, "agent_pid", (json_int_t)getpid(), "boot", boot.data,
+        "mcpu", (json_int_t)a->capacity.mcpu, "memory", (json_int_t)a->capacity.mem_bytes,
+        "reserve", (json_int_t)a->capacity.reserve_bytes, "slots", (json_int_t)a->capacity.slots,
+        "caps", a->caps, "labels", a->config->labels, "state_dir", a->config->state_dir, "version",
+        DISTCOMP_VERSION, "started", (json_int_t)wall_now().ms);
+    char *text = json_dumps(info, JSON_COMPACT);
+    json_decref(info);
+    buf_free(&boot);
+    return text;
+}
+
+void config_measure(struct agent *a) {
+    struct resources r;
+    resources_read(&r, "");
+    a->capacity.mem_bytes = a->config->memory_bytes ? a->config->memory_bytes : r.mem_total_bytes;
+    a->capacity.reserve_bytes = config_accept_bytes(a->config, a->capacity.mem_bytes);
+    a->capacity.mcpu = a->config->cpus_mcpu ? a->config->cpus_mcpu : r.mcpu;
+    uint32_t slots = (uint32_t)a->config->max_tasks;
+    a->capacity.slots = slots ? slots : 16 * ((a->capacity.mcpu + 999) / 1000);
+    a->available_bytes = r.mem_available_bytes;
+    a->available_read = mono_now();
+    free(a->caps);
+    a->caps = make_caps(a->config);
+    free(a->info);
+    a->info = make_info(a);
+    if (!a->config_mtime_ns)
+        a->config_mtime_ns = file_mtime_ns(a->config->file);
+}
+
+/* What a running worker cannot change stays as it is. */
+static void keep_identity(struct config *fresh, struct config *old, struct buf *kept) {
+    char **pairs[][2] = {{&fresh->name, &old->name},
+                         {&fresh->queue, &old->queue},
+                         {&fresh->state_dir, &old->state_dir},
+                         {&fresh->redis, &old->redis},
+                         {&fresh->redis_host, &old->redis_host},
+                         {&fresh->redis_pass, &old->redis_pass}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+        if (strcmp(*pairs[i][0], *pairs[i][1]) != 0)
+            buf_adds(kept, "x");
+        char *swap = *pairs[i][0];
+        *pairs[i][0] = *pairs[i][1];
+        *pairs[i][1] = swap;
+    }
+    fresh->redis_port = old->redis_port;
+    fresh->redis_db = old->redis_db;
+}
+
+void config_reload(struct agent *a) {
+    struct config fresh;
+    struct buf error = BUF_INIT, changed = BUF_INIT, kept = BUF_INIT;
+    if (!config_load(&fresh, a->flags, &error)) {
+        log_event(LOG_ERROR, "config_refused", kv_text("why", error.data));
+        config_free(&fresh);
+    } else {
+        size_t differing = config_diff(a->config, &fresh, &changed);
+        keep_identity(&fresh, a->config, &kept);
+        if (kept.len)
+            log_event(LOG_WARN, "config_needs_restart",
+                      kv_text("why", "name, queue, state_dir and redis are read only at start"));
+        config_free(a->config);
+        *a->config = fresh;
+        if (differing)
+            log_event(LOG_INFO, "config_read", kv_text("changed", changed.data));
+        log_setup(STDERR_FILENO, (enum log_level)a->config->log_level,
+                  (enum log_format)a->config->log_format);
+        config_measure(a);
+        a->registered = false; /* told anew, with what it has now */
+        a->claim_wanted = true;
+    }
+    buf_free(&error);
+    buf_free(&changed);
+    buf_free(&kept);
+}
+
+void config_look(struct agent *a) {
+    int64_t mtime = file_mtime_ns(a->config->file);
+    if (mtime == a->config_mtime_ns)
+        return;
+    a->config_mtime_ns = mtime;
+    config_reload(a);
+}

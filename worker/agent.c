@@ -284,6 +284,20 @@ static void on_super_closed(void *arg) {
 
 /* --- Redis ----------------------------------------------------------------------------------- */
 
+static void on_redis_connecting(void *arg) {
+    struct agent *a = arg;
+    struct endpoint fresh;
+    struct buf error = BUF_INIT;
+    if (endpoint_from_config(&fresh, a->config, &error)) {
+        endpoint_free(&a->endpoint);
+        a->endpoint = fresh;
+    } else {
+        log_event(LOG_ERROR, "endpoint", kv_text("why", error.data));
+        endpoint_free(&fresh);
+    }
+    buf_free(&error);
+}
+
 static void on_redis_up(void *arg, const struct redis_facts *facts) {
     struct agent *a = arg;
     if (a->facts.run_id[0] && strcmp(a->facts.run_id, facts->run_id) != 0)
@@ -345,8 +359,8 @@ static void start_timers(struct agent *a) {
 
 static void connect_all(struct agent *a, int supervisor_fd) {
     struct superlink_events super = {on_frame, on_super_closed, a};
-    struct redisio_events redis = {on_redis_up, on_redis_down, on_redis_message, on_redis_hopeless,
-                                   a};
+    struct redisio_events redis = {on_redis_connecting, on_redis_up,       on_redis_down,
+                                   on_redis_message,    on_redis_hopeless, a};
     struct buf channel = BUF_INIT, key = BUF_INIT;
     key_queue(&key, a->config->queue);
     buf_addf(&channel, "%s:%s%s", key.data, CHANNEL_WAKE, a->config->name);

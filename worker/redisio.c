@@ -240,6 +240,7 @@ static redisAsyncContext *open_context(struct redisio *io) {
 }
 
 static void connect_now(struct redisio *io) {
+    io->events.connecting(io->events.arg);
     io->state = IO_SETUP;
     io->subscribed = io->scripts_loaded = false;
     io->waiting = 0;

@@ -34,6 +34,9 @@ struct redis_facts {
 };
 
 struct redisio_events {
+    /* About to connect: the endpoint may be filled anew (redis.sh may have started another Redis).
+     */
+    void (*connecting)(void *arg);
     void (*up)(void *arg, const struct redis_facts *facts);
     void (*down)(void *arg); /* it was up; every callback has run before */
     void (*message)(void *arg, const char *text, size_t len); /* on the wake channel */

@@ -96,7 +96,14 @@ RIG_UNUSED static long long ask(const char *first, const char *command) {
 
 /* --- what is told ---------------------------------------------------------------------------- */
 
-RIG_UNUSED static void on_up(void *arg, const struct redis_facts *f) {
+RIG_UNUSED static int connects; /* tries to connect */
+
+static void on_connecting(void *arg) {
+    (void)arg;
+    connects++;
+}
+
+static void on_up(void *arg, const struct redis_facts *f) {
     assert_ptr_equal(arg, &loop);
     facts = *f;
     ups++;
@@ -204,7 +211,7 @@ RIG_UNUSED static int up(void **state) {
 }
 
 RIG_UNUSED static void open_io(void) {
-    struct redisio_events e = {on_up, on_down, on_message, on_hopeless, &loop};
+    struct redisio_events e = {on_connecting, on_up, on_down, on_message, on_hopeless, &loop};
     io = redisio_new(&loop, &endpoint, CHANNEL, &e);
     assert_false(redisio_up(io));
 }

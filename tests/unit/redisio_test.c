@@ -46,8 +46,10 @@ static void killed_and_back(void **state) {
     assert_int_equal(replies, 2); /* nothing is called for what was not sent */
     char id[41], line[1024];
     memcpy(id, facts.run_id, sizeof id);
+    int before = connects;
     start_server("");
     until(ups == 2);
+    assert_true(connects > before); /* it asks where Redis is each time */
     assert_string_not_equal(facts.run_id, id);
     assert_true(send_command("PING"));
     until(replies == 3);

@@ -187,10 +187,12 @@ static void environment_and_directory(void **state) {
                       .argv = {"/bin/sh", "-c",
                                "echo \"$A|$HOME|$PWD|$(/bin/pwd)|$DISTCOMP_STATE_DIR\"; "
                                "ls /proc/self/fd | wc -l; cat; ps -o sid= -p $$ | tr -d ' '; "
-                               "grep SigBlk /proc/self/status; grep SigIgn /proc/self/status"}});
+                               "grep SigBlk /proc/self/status; "
+                               "grep SigIgn /proc/self/status | sed s/00000001800/00000000000/"}});
     int32_t pid = rig_started(&r, 0);
     rig_exit(&r, 0);
-    /* ls has its three and the directory it reads */
+    /* ls has its three and the directory it reads. Signals 32 and 33 are the C library's own:
+     * whoever started us by posix_spawn (make does) may have left them ignored. */
     snprintf(expected, sizeof expected,
              "b c|/nowhere|%s|%s|%s\n4\n%d\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n",
              r.dir, r.dir, r.dir, pid);

@@ -3,7 +3,8 @@
 
 #include "common/storecmd.h"
 
-/* 5 x u32 total, pending, finished, failed, cancelled | u8 dependants | u48 load; see lua/lib/30_states.lua */
+/* 5 x u32 total, pending, finished, failed, cancelled | u8 dependants | u48 load; see
+ * lua/lib/30_states.lua */
 static bool group_unpack(struct slice packed, struct store_group *group, uint64_t *load) {
     struct cursor c = cursor_make(packed.data, packed.len);
     uint32_t *const fields[] = {&group->total, &group->pending, &group->finished, &group->failed,

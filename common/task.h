@@ -4,8 +4,8 @@
  * A task has two halves. The *description* (struct task) is what its author wrote: type, priority,
  * memory, cores, options, command. The *head* (struct task_head) is what the queue knows of it: its
  * state and its counts. Both together are packed into one string, the record, which lives in the
- * hash `task` under the task's id (docs/protocol.md draws the bytes; common/lua/lib/20_records.lua reads the
- * head).
+ * hash `task` under the task's id (docs/protocol.md draws the bytes; common/lua/lib/20_records.lua
+ * reads the head).
  */
 #ifndef DISTCOMP_TASK_H
 #define DISTCOMP_TASK_H

@@ -5,8 +5,8 @@
  * u16 length of the rest | u16 try | u8 outcome | u8 signal | u16 exit | u48 start_ms | u48 end_ms
  * | u48 wall_us | u48 user_us | u48 system_us | u40 maxrss_kib | u48 out_bytes | u48 err_bytes | 10
  * bytes nonce | u8 n, worker | u8 n, node | u16 n, path | u16 n, reason; all big-endian.
- * common/lua/lib/60_tries.lua writes entries too (lost, dependency) and looks into them at fixed places:
- * keep them in step.
+ * common/lua/lib/60_tries.lua writes entries too (lost, dependency) and looks into them at fixed
+ * places: keep them in step.
  *
  * An output (hash `output`) is u16 try | u8 flags | u48 out_bytes | u48 err_bytes | u32 n, stdout |
  * u32 n, stderr. The sizes are those of the whole streams; what is kept may be their first and last

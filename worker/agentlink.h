@@ -41,9 +41,9 @@ bool agentlink_pump(bool *blocked);
 int64_t agentlink_deadline(void);
 
 /* A try has ended (ending_done). */
-void agentlink_exit(uint32_t slot);
+void agentlink_exit(uint32_t number);
 /* SIGTERM and the like: told to the agent, now or after the next HELLO. */
-void agentlink_signal(int signal);
+void agentlink_signal(int number);
 /* A signal that has not been told to anybody. */
 bool agentlink_signal_waits(int signal);
 void agentlink_forget_signals(void);

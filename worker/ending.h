@@ -28,7 +28,7 @@ extern void (*ending_done)(uint32_t slot);
 
 /* Ends a RUNNING try; why is kept if it is the first. Grace 0: SIGKILL at once. A second request
    can only shorten the grace. */
-void ending_request(uint32_t slot, uint32_t why, uint32_t grace_ms);
+void ending_request(uint32_t number, uint32_t why, uint32_t grace_ms);
 void ending_request_all(uint32_t why, uint32_t grace_ms);
 
 /* wait4 returned pid: a try's main process or anything else but the agent. */

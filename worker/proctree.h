@@ -27,7 +27,7 @@ bool proctree_stat(int32_t pid, struct proc_stat *stat);
  * Reads all of /proc. Returns the number of processes; *table (ours, valid until the next call) is
  * sorted by pid. proctree_index finds a pid in it, -1 when it is not there.
  */
-size_t proctree_scan(const struct proc_stat **table);
+size_t proctree_scan(const struct proc_stat **result);
 int proctree_index(int32_t pid);
 
 /*

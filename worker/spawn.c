@@ -271,7 +271,7 @@ struct spawn_result spawn_task(uint32_t slot, const struct wire_start_view *view
         o.cwd = pwd + 4;
     }
     build_env(at, h->cwd_len ? pwd : base_pwd_entry, strings, h->envc);
-    if ((h->flags & WIRE_START_DIRECT) && !strchr(o.argv[0], '/')) {
+    if ((h->flags & WIRE_START_DIRECT) && o.argv[0] && !strchr(o.argv[0], '/')) {
         o.path = find_path(o.envp);
         /* No PATH: the shell has a default of its own. '%': dash gives it a meaning there. */
         if (o.fallback && (!o.path || strchr(o.path, '%'))) {

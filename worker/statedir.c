@@ -326,10 +326,9 @@ int statedir_attach(const char *state_dir, char *error, size_t size) {
         rc = open_dir(&sd, error, size);
     if (rc == STATEDIR_OK)
         rc = lock(&sd, 0, error, size);
-    if (rc == STATEDIR_OK)
-        rc = STATEDIR_NONE; /* the lock was free */
-    else if (rc == STATEDIR_HELD && holder_is_dead(&sd))
-        rc = STATEDIR_NONE; /* statedir_open waits for the one who clears up */
+    /* The lock was free, or statedir_open will wait for the one who clears up. */
+    if (rc == STATEDIR_OK || (rc == STATEDIR_HELD && holder_is_dead(&sd)))
+        rc = STATEDIR_NONE;
     else if (rc == STATEDIR_HELD)
         rc = connect_and_ask(&sd, error, size);
     statedir_close(&sd);

@@ -56,6 +56,6 @@ struct supervisor_options {
  * could not boot (a line on standard error says why). The strings must live as long. Once a
  * process.
  */
-int supervisor_run(const struct supervisor_options *options);
+int supervisor_run(const struct supervisor_options *given);
 
 #endif

@@ -83,7 +83,8 @@ def main():
         parser.error(f"no part {unknown[0]}; there are {' '.join(PARTS)}")
     load_before = os.getloadavg()[0]
     if load_before > 0.5:
-        print(f"bench: this machine is not idle (load {load_before:.1f}): trust the ratios, not the figures", file=sys.stderr)
+        print(f"bench: this machine is not idle (load {load_before:.1f}): trust the ratios, not the figures",
+              file=sys.stderr)
     parts = []
     for name in options.parts or PARTS:
         print(f"  {name}", file=sys.stderr, flush=True)

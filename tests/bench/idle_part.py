@@ -47,13 +47,14 @@ def measure_idle(part):
         alone = ", ".join(f"{memory_mib(pid, 'Rss'):.1f}" for pid in pids)
     part.add("CPU", cpu * 100, "% of a core", "<= 0.5", f"redisWorker, {took:.0f} s, {len(pids)} processes")
     part.add("context switches", wakes, "a second", "", "the same")
-    part.add("RSS, supervisor and agent", rss, "MiB", "<= 12", f"smaps_rollup: {alone} MiB; what they share counts twice")
+    part.add("RSS, supervisor and agent", rss, "MiB", "<= 12",
+             f"smaps_rollup: {alone} MiB; what they share counts twice")
     part.add("PSS, supervisor and agent", pss, "MiB", "<= 12", "what is shared counts by shares")
 
 
 def wake(redis, small_percent, memory, tasks):
-    words = [helper("wake_count"), redis.socket, WORKERS, tasks, small_percent, MANAGER, "addTask", "--min_dram", memory,
-             "--min_cpu", "1", "--", "/bin/echo", f"{small_percent}"]
+    words = [helper("wake_count"), redis.socket, WORKERS, tasks, small_percent, MANAGER, "addTask",
+             "--min_dram", memory, "--min_cpu", "1", "--", "/bin/echo", f"{small_percent}"]
     done = subprocess.run([str(word) for word in words], env=redis.environment, capture_output=True, text=True)
     if done.returncode != 0:
         raise SystemExit(f"bench: wake_count: {done.stderr}")
@@ -70,4 +71,5 @@ def measure_wake(part):
             claims = wake(redis, small_percent, memory, tasks)
         command = f"{WORKERS} idle workers, addTask --min_dram {memory}, {tasks} times"
         part.add(f"claims beyond the one that takes it, {name}: most", max(claims) - 1, "", "<= 2", command)
-        part.add(f"claims beyond the one that takes it, {name}: mean", sum(claims) / len(claims) - 1, "", "", "the same")
+        mean = sum(claims) / len(claims) - 1
+        part.add(f"claims beyond the one that takes it, {name}: mean", mean, "", "", "the same")

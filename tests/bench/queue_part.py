@@ -18,7 +18,8 @@ def write_tasks(path, count):
     """Distinct commands of COMMAND_BYTES each."""
     with open(path, "w") as out:
         for i in range(count):
-            out.write("shell:4:0.5:1:" + f"./simulate --seed {i:09d} --trace ".ljust(COMMAND_BYTES - 8, "x") + " --quick\n")
+            command = f"./simulate --seed {i:09d} --trace ".ljust(COMMAND_BYTES - 8, "x") + " --quick"
+            out.write(f"shell:4:0.5:1:{command}\n")
     return path
 
 
@@ -143,12 +144,14 @@ def measure_cancel(part):
         cancel_half(redis, part, count, first=False)
         fresh.load("".join(f"shell:4:0:1:/bin/true {i}\n" for i in range((part.options.pairs + 1) * run)))
         got = rounds(part.options.pairs, {"after": lambda: run_some(redis, run), "fresh": lambda: run_some(fresh, run)})
+        after, new = (statistics.median(got[name]) for name in ("after", "fresh"))
         part.add_ratio("rate after cancelling / fresh queue", got["after"], got["fresh"], ">= 0.95",
-                       f"{run:,} tasks: {statistics.median(got['after']):,.0f} and {statistics.median(got['fresh']):,.0f} tasks/s")
+                       f"{run:,} tasks: {after:,.0f} and {new:,.0f} tasks/s")
         cancel_half(redis, part, count, first=True)
         with Worker(redis, "--cpus", CORES) as worker:
-            part.add(f"to the first result behind {count // 2:,} cancelled", worker.wait_finished(redis.finished() + 1) - worker.began,
-                     "s", "", "redisWorker, its start included")
+            seconds = worker.wait_finished(redis.finished() + 1) - worker.began
+            part.add(f"to the first result behind {count // 2:,} cancelled", seconds, "s", "",
+                     "redisWorker, its start included")
     measure_shapes(part)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
-from harness import BIN, ROOT, Resp, descendants, free_port  # noqa: E402
+from harness import BIN, ROOT, Resp, descendants, free_port  # noqa: E402,F401
 
 HELPERS = Path(os.environ.get("DISTCOMP_HELPERS", ROOT / "build" / "tests" / "bench"))
 CORES = len(os.sched_getaffinity(0))
@@ -121,8 +121,8 @@ class Redis:
         self.process = None
         if self.defaults:
             self.socket = self.dir / "redis.sock"
-            self.process = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", self.socket, "--dir", self.dir],
-                                            stdout=subprocess.DEVNULL)
+            words = ["redis-server", "--port", "0", "--unixsocket", self.socket, "--dir", self.dir]
+            self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
             wait_until(self.socket.exists, 10)
         else:
             self.socket = self.dir / ".redis" / "redis.sock"
@@ -159,7 +159,8 @@ class Redis:
         """Until no rewrite of the AOF or snapshot is under way."""
         def quiet():
             info = self.info("persistence")
-            return all(info[k] == "0" for k in ("aof_rewrite_in_progress", "aof_rewrite_scheduled", "rdb_bgsave_in_progress"))
+            fields = ("aof_rewrite_in_progress", "aof_rewrite_scheduled", "rdb_bgsave_in_progress")
+            return all(info[field] == "0" for field in fields)
         wait_until(quiet, 300, 0.05)
 
     def manager(self, *words, **options):
@@ -167,7 +168,8 @@ class Redis:
         done = subprocess.run([MANAGER, *map(str, words)], env=self.environment, cwd=self.dir, capture_output=True,
                               text=True, **options)
         if done.returncode != 0:
-            raise SystemExit(f"redisManager {' '.join(map(str, words))}: exit {done.returncode}\n{done.stdout}{done.stderr}")
+            raise SystemExit(f"bench: redisManager {' '.join(map(str, words))}: exit {done.returncode}\n"
+                             f"{done.stdout}{done.stderr}")
         return done.stdout
 
     def load(self, text):

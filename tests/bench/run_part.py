@@ -25,7 +25,8 @@ def run_xargs(words, count):
 
 
 def run_spawn_loop(words, count):
-    done = subprocess.run([helper("spawn_loop"), str(count), str(CORES), *words], capture_output=True, text=True, check=True)
+    line = [helper("spawn_loop"), str(count), str(CORES), *words]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
     return float(done.stdout.split()[0])
 
 

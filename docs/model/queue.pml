@@ -1099,6 +1099,8 @@ inline starts_anew(who) {
 }
 
 #define HAS_ENDED(w, s) (wk[w].slot[s].agent == ENDED)
+/* What has ended is reported in the same turn of the agent's loop in which it would renew. */
+#define REPORTABLE(w, s) ((wk[w].slot[s].agent == ENDED && !wk[w].slot[s].stale) || wk[w].slot[s].agent == AGAIN)
 #define IS_BUSY(w, s) (wk[w].slot[s].agent >= READY && wk[w].slot[s].agent <= ENDED)
 #define IS_FREE(w, s) (wk[w].slot[s].agent == NONE && wk[w].slot[s].super == FREE)
 #define CANCEL_NEWS(w, s) (HAS(w, s, wk[w].slot[s].task) && task[wk[w].slot[s].task].holder == w + 1 && \
@@ -1301,7 +1303,7 @@ end:
   :: atomic { LIVES(w) && !wk[w].registered -> step_register(w); fate = 0 }
   :: atomic { ASKS_AGAIN(w) -> step_claim(w); fate = 0 }
   :: atomic { SPEAKS(w) && wk[w].reconcile && !wk[w].unknown -> step_reconcile(w); fate = 0 }
-  :: atomic { SETTLED(w) && !wk[w].unknown && RENEW_MATTERS(w) -> step_renew(w); fate = 0 }
+  :: atomic { SETTLED(w) && !wk[w].unknown && RENEW_MATTERS(w) && !ANY(REPORTABLE, w) -> step_renew(w); fate = 0 }
   :: atomic { CLAIMS(w) -> step_claim(w); fate = 0 }
   :: atomic { SPEAKS(w) && wk[w].stopping && !ANY(IS_BUSY, w) -> step_leave(w); fate = 0 }
   :: atomic { LIVES(w) && !wk[w].super && !wk[w].noticed -> notice_super(w) }

@@ -1,0 +1,165 @@
+"""The system that is treated badly: one Redis, a proxy door for each worker, workers with names and state
+directories of their own.
+"""
+import os
+import signal
+import struct
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
+import harness  # noqa: E402
+from proxy import Proxy  # noqa: E402
+
+LEASE_S, REPORT_S = 3.0, 0.5
+HERE = Path(os.environ.get("CHAOS_BIN", harness.ROOT / "build" / "tests" / "chaos"))
+TASK, CLOCKSTEP = HERE / "chaos_task", HERE / "clockstep.so"
+
+
+def environment_of(pid):
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def command_of(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def send(pid, number):
+    """False when there was nobody to signal."""
+    try:
+        if pid:
+            os.kill(pid, number)
+            return True
+    except ProcessLookupError:
+        pass
+    return False
+
+
+class Clock:
+    """The wall clock of redis-server, if its preloaded library was built."""
+
+    def __init__(self, box):
+        self.path = box / "step"
+        self.step_s = 0.0
+        self.path.write_bytes(struct.pack("=q", 0))
+        self.works = CLOCKSTEP.exists()
+        if self.works:  # a redis-server of this box's PATH
+            (box / "bin").mkdir()
+            program = box / "bin" / "redis-server"
+            real = next(Path(d, "redis-server") for d in os.environ["PATH"].split(":")
+                        if Path(d, "redis-server").exists())
+            program.write_text(f'#!/bin/sh\nLD_PRELOAD={CLOCKSTEP} CLOCKSTEP={self.path} exec {real} "$@"\n')
+            program.chmod(0o755)
+            os.environ["PATH"] = f"{box}/bin:{os.environ['PATH']}"
+
+    def step(self, by_s):
+        self.step_s += by_s
+        with open(self.path, "r+b") as file:
+            file.write(struct.pack("=q", int(self.step_s * 1e6)))
+
+
+class Station:
+    """One worker: the supervisor, its agent, and whoever takes their places."""
+
+    def __init__(self, cluster, index, **settings):
+        self.cluster, self.index, self.name = cluster, index, f"w{index + 1}"
+        self.due = None      # when it is to be started (again), if it is to be down
+        self.leaving = False
+        self.down_since = None
+        self.starts = 0
+        settings = {"lease": f"{LEASE_S}s", "health_report_interval": str(REPORT_S), "max_losses": 1000,
+                    "sleep_sec_between_accepting_task": "1", "kill_grace": "300ms", "retry_backoff": "200ms",
+                    "broken_after": 0, "log_level": "debug", "log_format": "json", **settings}
+        url = f"redis://127.0.0.1:{cluster.proxy.ports[index]}"
+        self.worker = harness.Worker(cluster.box, url, self.name, cwd=cluster.box / "cwd", **settings)
+        self.starts += 1
+
+    def supervisor(self):
+        """Its pid, or None."""
+        try:
+            pid = int((self.worker.state_dir / "lock").read_text() or 0)
+        except (OSError, ValueError):
+            return None
+        mine = str(self.worker.state_dir).encode()
+        return pid if pid and harness.is_running(pid) and mine in command_of(pid) else None
+
+    def agent(self):
+        mine = str(self.worker.state_dir).encode()
+        for pid, parent in harness.parents().items():
+            words = command_of(pid)
+            if mine in words and harness.process_state(pid) not in (None, "Z", "X"):
+                entries = environment_of(pid)
+                if any(e.startswith(b"DISTCOMP_AGENT_FD=") for e in entries) and pid != self.supervisor():
+                    return pid
+        return None
+
+    def start(self):
+        """Another redisWorker on the same state_dir."""
+        self.due, self.leaving, self.down_since = None, False, None
+        self.worker.start()
+        self.starts += 1
+
+    def lives(self):
+        return bool(self.supervisor() or self.agent())
+
+
+class Cluster:
+    def __init__(self, box, workers, redis_options=None, **settings):
+        self.box = Path(box)
+        self.clock = Clock(self.box)
+        self.redis = harness.RedisServer(self.box / "redis", aof_load_truncated="yes", **(redis_options or {}))
+        self.redis.start()
+        self.proxy = Proxy(workers, self.redis.port)
+        self.queue = harness.Queue(self.redis.url, self.box / "cwd")
+        self.marks = self.box / "marks"
+        os.environ["CHAOS_MARKS"] = str(self.marks)
+        self.stations = [Station(self, i, **settings) for i in range(workers)]
+        self.known = set()
+
+    def reap(self):
+        """Takes the dead that nobody else waits for: this process is everybody's last parent."""
+        wanted = {s.worker.process.pid for s in self.stations} | {self.redis.process.pid, self.proxy.pid}
+        for pid, parent in harness.parents().items():
+            if parent == os.getpid() and pid not in wanted and harness.process_state(pid) == "Z":
+                try:
+                    os.waitpid(pid, os.WNOHANG)
+                except ChildProcessError:
+                    pass
+        for station in self.stations:
+            station.worker.process.poll()
+
+    def watch(self):
+        """Starts again who is due; returns the names of those who are gone and should not be."""
+        now, lost = time.monotonic(), []
+        for station in self.stations:
+            if station.due is not None:
+                if now >= station.due:
+                    station.start()
+                continue
+            if station.lives():
+                station.down_since = None
+            elif station.down_since is None:
+                station.down_since = now
+            elif now - station.down_since > (0.3 if station.leaving else 1.0):
+                if not station.leaving:
+                    lost.append(station.name)
+                station.start()
+        return lost
+
+    def restart_redis(self):
+        self.redis.start(same_port=True)
+
+    def end(self):
+        self.redis.kill()
+        self.proxy.close()
+
+
+def signal_name(number):
+    return signal.Signals(number).name

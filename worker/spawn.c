@@ -60,6 +60,16 @@ static void close_on_exec_all(void) {
         fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
+/* What tasks begin with. Whoever started us by posix_spawn (make does) may have left the C
+ * library's own two signals ignored; signal() refuses those, so the kernel is asked: its struct
+ * sigaction in zeros is SIG_DFL. */
+static void default_signals(void) {
+    static const uint64_t zeros[16];
+    for (int i = 1; i < NSIG; i++)
+        if (i != SIGKILL && i != SIGSTOP)
+            syscall(SYS_rt_sigaction, i, zeros, NULL, (size_t)(NSIG - 1) / 8);
+}
+
 bool spawn_init(const struct statedir *sd) {
     own_pid = getpid();
     close_on_exec_all();
@@ -70,9 +80,7 @@ bool spawn_init(const struct statedir *sd) {
     } while (null_fd < 3);
     if (fcntl(null_fd, F_SETFD, FD_CLOEXEC) != 0)
         return false;
-    for (int i = 1; i < NSIG; i++)
-        if (i != SIGKILL && i != SIGSTOP)
-            signal(i, SIG_DFL); /* not for the C library's own two: EINVAL */
+    default_signals();
     snprintf(state_dir_entry, sizeof state_dir_entry, "DISTCOMP_STATE_DIR=%s", sd->path);
     snprintf(incarnation_entry, sizeof incarnation_entry, "DISTCOMP_INCARNATION=%016" PRIx64,
              sd->incarnation);

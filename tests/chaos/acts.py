@@ -43,7 +43,7 @@ class Acts:
     def do(self, act):
         method = getattr(self, "do_" + act.what.split(" (")[0].replace(", ", "_").replace(" ", "_"))
         station = self.cluster.stations[act.who]
-        if method(act, station) is False:
+        if method(act, station) in (False, None):
             self.skipped[act.what] += 1
         else:
             self.done[act.what] += 1
@@ -57,9 +57,11 @@ class Acts:
     # --- processes ---
 
     def do_kill_agent(self, act, station):
+        station.killed = time.monotonic()
         return self.kill(station.agent(), "agent")
 
     def do_kill_supervisor(self, act, station):
+        station.killed = time.monotonic()
         return self.kill(station.supervisor(), "supervisor")
 
     def do_kill_both(self, act, station):
@@ -213,7 +215,7 @@ class Acts:
     def leave(self, station):
         if station.leaving or station.due is not None or not station.supervisor():
             return False
-        station.leaving = True
+        station.leaving, station.leaving_since = True, time.monotonic()
         return True
 
     def do_stop_worker(self, act, station):
@@ -256,9 +258,9 @@ class Acts:
 
     def heal(self):
         """Undoes all that is not undone; returns when everybody is there again."""
+        self.run_due(all_of_it=True)
         for thread in self.threads:
             thread.join(MANAGER_S + 5)
-        self.run_due(all_of_it=True)
         if self.cluster.redis.process.poll() is not None:
             self.start_redis(None)
         for station in self.cluster.stations:

@@ -2,7 +2,6 @@
 directories of their own.
 """
 import os
-import signal
 import struct
 import sys
 import time
@@ -13,6 +12,7 @@ import harness  # noqa: E402
 from proxy import Proxy  # noqa: E402
 
 LEASE_S, REPORT_S = 3.0, 0.5
+LEAVING_S = 6.0
 HERE = Path(os.environ.get("CHAOS_BIN", harness.ROOT / "build" / "tests" / "chaos"))
 TASK, CLOCKSTEP = HERE / "chaos_task", HERE / "clockstep.so"
 
@@ -72,7 +72,8 @@ class Station:
         self.cluster, self.index, self.name = cluster, index, f"w{index + 1}"
         self.due = None      # when it is to be started (again), if it is to be down
         self.leaving = False
-        self.down_since = None
+        self.leaving_since = self.down_since = None
+        self.killed = 0.0    # when one of its processes was, last
         self.starts = 0
         settings = {"lease": f"{LEASE_S}s", "health_report_interval": str(REPORT_S), "max_losses": 1000,
                     "sleep_sec_between_accepting_task": "1", "kill_grace": "300ms", "retry_backoff": "200ms",
@@ -91,13 +92,13 @@ class Station:
         return pid if pid and harness.is_running(pid) and mine in command_of(pid) else None
 
     def agent(self):
-        mine = str(self.worker.state_dir).encode()
+        mine, supervisor = str(self.worker.state_dir).encode(), self.supervisor()
         for pid, parent in harness.parents().items():
-            words = command_of(pid)
-            if mine in words and harness.process_state(pid) not in (None, "Z", "X"):
-                entries = environment_of(pid)
-                if any(e.startswith(b"DISTCOMP_AGENT_FD=") for e in entries) and pid != self.supervisor():
-                    return pid
+            if pid == supervisor or mine not in command_of(pid) or not harness.is_running(pid):
+                continue
+            # A child of the supervisor may be a task that has not become another program yet.
+            if parent != supervisor or any(e.startswith(b"DISTCOMP_AGENT_FD=") for e in environment_of(pid)):
+                return pid
         return None
 
     def start(self):
@@ -145,10 +146,12 @@ class Cluster:
                 continue
             if station.lives():
                 station.down_since = None
+                if station.leaving and now - station.leaving_since > LEAVING_S:
+                    station.leaving = False  # nobody told it: Redis was away
             elif station.down_since is None:
                 station.down_since = now
             elif now - station.down_since > (0.3 if station.leaving else 1.0):
-                if not station.leaving:
+                if not station.leaving and now - station.killed > 3:
                     lost.append(station.name)
                 station.start()
         return lost
@@ -159,7 +162,3 @@ class Cluster:
     def end(self):
         self.redis.kill()
         self.proxy.close()
-
-
-def signal_name(number):
-    return signal.Signals(number).name

@@ -187,8 +187,7 @@ static void environment_and_directory(void **state) {
                       .argv = {"/bin/sh", "-c",
                                "echo \"$A|$HOME|$PWD|$(/bin/pwd)|$DISTCOMP_STATE_DIR\"; "
                                "ls /proc/self/fd | wc -l; cat; ps -o sid= -p $$ | tr -d ' '; "
-                               "grep SigBlk /proc/self/status; "
-                               "grep SigIgn /proc/self/status | sed s/00000001800/00000000000/"}});
+                               "grep SigBlk /proc/self/status; grep SigIgn /proc/self/status"}});
     int32_t pid = rig_started(&r, 0);
     rig_exit(&r, 0);
     /* ls has its three and the directory it reads. Signals 32 and 33 are the C library's own:

@@ -33,11 +33,17 @@ void report_keep_recent(struct agent *a, const struct run *run, struct result *r
     a->recent_bytes += r->bytes;
 }
 
+/* A result is safe once Redis has answered what was asked RECENT_MS later. While it is away the
+ * clock stands still: it may come back without its last seconds whenever it does. */
+static bool is_safe(const struct agent *a, const struct recent *r) {
+    bool again = a->recent_again || a->report_recent; /* it did: they are to be told again first */
+    return !again && mono_diff(redisio_heard(a->redis), r->reported) >= RECENT_MS;
+}
+
 void report_drop_recent(struct agent *a, bool all) {
-    mono_ms_t now = mono_now();
     while (a->recent_first) {
         struct recent *r = a->recent_first;
-        if (!all && a->recent_bytes <= RECENT_BYTES && mono_diff(now, r->reported) < RECENT_MS)
+        if (!all && a->recent_bytes <= RECENT_BYTES && !is_safe(a, r))
             return;
         a->recent_first = r->next;
         if (a->recent_again == r)
@@ -49,6 +55,12 @@ void report_drop_recent(struct agent *a, bool all) {
         buf_free(&r->output);
         free(r);
     }
+}
+
+/* Those before recent_again have been reported again, and may be forgotten again. */
+static void keep_again(struct agent *a) {
+    for (struct recent *r = a->recent_first; r && r != a->recent_again; r = r->next)
+        r->reported = mono_now();
 }
 
 /* --- health ---------------------------------------------------------------------------------- */
@@ -144,6 +156,8 @@ static void on_report(void *arg, const redisReply *reply) {
     if (!reply && a->report_recent)
         a->recent_again = a->recent_first;
     bool known = reply && report_read(reply, count + a->report_recent, answers, &due_ms);
+    if (known && a->report_recent)
+        keep_again(a);
     a->reporting = false;
     a->report_count = a->report_recent = 0;
     for (size_t i = 0; i < count; i++) {

@@ -27,8 +27,8 @@
 #include "worker/run.h"
 #include "worker/superlink.h"
 
-enum { REPORT_MOST = 128 };      /* results in one call */
-#define RECENT_MS    3000        /* how long a reported result is kept under appendfsync everysec */
+enum { REPORT_MOST = 128 }; /* results in one call */
+#define RECENT_MS    3000 /* so long a Redis under appendfsync everysec has to live after a result */
 #define RECENT_BYTES (16u << 20) /* and how much of them */
 
 enum agent_mode {

@@ -76,6 +76,10 @@ static void gone(void) {
     due_us = 0;
     if (lived_us >= HEALTHY_US)
         backoff_us = BACKOFF_MIN_US;
+    if (bye && bye->mode == WIRE_BYE_STOP) {
+        state = KEEP; /* the verdict is AGENTCARE_STOP */
+        return;
+    }
     if (!agent_argv || (bye && bye->mode == WIRE_BYE_KEEP)) {
         state = KEEP;
         if (slot_used == 0 && (leaves_when_idle || (bye && bye->mode == WIRE_BYE_KEEP)))

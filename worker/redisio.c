@@ -30,6 +30,7 @@ struct redisio {
     int64_t backoff_ms;
     size_t waiting;     /* commands without an answer */
     mono_ms_t progress; /* last answer, or the time `waiting` left 0 */
+    mono_ms_t heard;    /* when the last command that was answered had been sent */
     mono_ms_t well;     /* no commands before this */
     struct redis_facts facts;
     char last_error[256]; /* so that a Redis that stays away is logged once */
@@ -39,6 +40,7 @@ struct request {
     struct redisio *io;
     redisio_reply *callback;
     void *arg;
+    mono_ms_t sent;
 };
 
 static void go_down(struct redisio *io, const char *why);
@@ -305,6 +307,8 @@ static void on_reply(redisAsyncContext *context, void *raw, void *arg) {
     if (io->waiting)
         io->waiting--;
     io->progress = mono_now();
+    if (reply)
+        io->heard = request->sent;
     bool error = reply && reply->type == REDIS_REPLY_ERROR;
     char why[256] = "";
     if (error)
@@ -336,7 +340,7 @@ bool redisio_send(struct redisio *io, struct cmd *cmd, redisio_reply *callback, 
     if (!redisio_up(io))
         return false;
     struct request *request = xmalloc(sizeof *request);
-    *request = (struct request){io, callback, arg};
+    *request = (struct request){io, callback, arg, mono_now()};
     cmd_argv(cmd);
     if (redisAsyncCommandArgv(io->commands, on_reply, request, (int)cmd->count, cmd->argv,
                               cmd->lens) != REDIS_OK) {
@@ -349,6 +353,10 @@ bool redisio_send(struct redisio *io, struct cmd *cmd, redisio_reply *callback, 
             uv_timer_start(&io->timer, on_timer, ANSWER_MS, 0);
     }
     return true;
+}
+
+mono_ms_t redisio_heard(const struct redisio *io) {
+    return io->heard;
 }
 
 void redisio_publish(struct redisio *io, const char *channel, const void *bytes, size_t len) {

@@ -22,6 +22,7 @@
 #include <hiredis/hiredis.h>
 #include <uv.h>
 
+#include "common/clock.h"
 #include "common/cmd.h"
 #include "common/linkfault.h"
 
@@ -55,6 +56,9 @@ struct redisio *redisio_new(uv_loop_t *loop, const struct endpoint *endpoint, co
 bool redisio_up(const struct redisio *io);
 /* Sends; cmd may be reused at once. Returns false, and calls nothing, when not up. */
 bool redisio_send(struct redisio *io, struct cmd *cmd, redisio_reply *callback, void *arg);
+/* When the last command that was answered had been sent: Redis was alive then, however late the
+ * answer came. */
+mono_ms_t redisio_heard(const struct redisio *io);
 /* PUBLISH without an answer; dropped when not up. */
 void redisio_publish(struct redisio *io, const char *channel, const void *bytes, size_t len);
 /* Gives NULL to every callback that waits, and closes; the loop can end after another turn. No more

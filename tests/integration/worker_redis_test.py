@@ -123,6 +123,7 @@ def test_stop_waits_for_what_runs(tasks, worker, box):
     (box / "go").touch()
     assert w.wait() == 0
     assert task.state == "finished"
+    assert "starting an agent again" not in w.log
 
 
 def test_exit_when_empty(tasks, worker):

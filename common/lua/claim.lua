@@ -20,7 +20,7 @@ local free_mem, free_mcpu, slots = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumbe
 local auto_mem, caps, rank = tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[10])
 local most_mem, most_mcpu = tonumber(ARGV[11]), tonumber(ARGV[12])
 
-local PAGE, SHAPES_SEEN, DISCARDS, REPLY_BYTES = 100, 1000, 1000, 4 * 1024 * 1024
+local PAGE, SHAPES_SEEN, DISCARDS, REPLY_BYTES = 100, 1000, 500, 4 * 1024 * 1024
 local FIRST_PAGE = 4       -- most claims are content with the first list
 local RECORDS, SKIPS = 64, 100 -- of a list, looked at at once; passed over in all
 local WAKE_SHAPES, WAKE_PROBES, WAKING_MS = 16, 64, 200

@@ -73,6 +73,7 @@ UNIT_PROGRAMS  := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT))
 HELPER_PROGRAMS := $(patsubst tests/lib/%.c,$(BUILD)/tests/lib/%,$(HELPERS))
 BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(BENCHES))
 FUZZ_PROGRAMS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZERS))
+CHAOS_PROGRAMS := $(BUILD)/tests/chaos/chaos_task $(BUILD)/tests/chaos/clockstep.so
 SOURCES := $(COMMON) $(MANAGER) $(WORKER) $(UNIT) $(HELPERS) $(BENCHES)
 C_FILES = $(wildcard common/*.[ch] manager/*.[ch] worker/*.[ch] tests/*/*.[ch])
 SHELL_FILES = $(wildcard *.sh .ci/run common/lua/*.sh tests/*/*.sh taskfiles/*.sh)
@@ -152,6 +153,15 @@ $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(COMMON) $(BUILD)/scripts.c $(BUILD)/flag
 	$(call say,FUZZ,$@)clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined $(CPPFLAGS_ALL) \
 	  -o $@ $(filter %.c,$^) $(LIBS_ALL)
 
+# Without sanitizers: one runs a thousand times a minute, the other is loaded into redis-server.
+chaos_command = $(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -O2 -o $@ $<
+$(BUILD)/tests/chaos/chaos_task: tests/chaos/chaos_task.c $(BUILD)/flags
+	$(link)
+	$(call say,CC,$<)$(chaos_command)
+$(BUILD)/tests/chaos/clockstep.so: tests/chaos/clockstep.c $(BUILD)/flags
+	$(link)
+	$(call say,CC,$<)$(chaos_command) -fPIC -shared
+
 -include $(patsubst %.o,%.d,$(call object,$(SOURCES)))
 
 # --- installing what is needed ----------------------------------------------------------------
@@ -163,6 +173,7 @@ deps: ; @bash .ci/deps.sh build
 deps-test: ; @bash .ci/deps.sh build test
 deps-lint: ; @bash .ci/deps.sh build lint
 deps-bench: ; @bash .ci/deps.sh build test bench
+deps-model: ; @bash .ci/deps.sh model
 
 demo: deps
 	$(submake) all
@@ -184,6 +195,15 @@ integration: tests-built
 	@DISTCOMP_BIN='$(abspath $(BIN))' DISTCOMP_HELPERS='$(abspath $(BUILD)/tests/lib)' \
 	  $(PYTHON) -m pytest -q -p no:cacheprovider tests/integration $(PYTEST_FLAGS)
 
+# Kills and cuts off everything at random while thousands of tasks run (docs/reliability.md): CHAOS_SEED=N,
+# CHAOS_MINUTES=30 for a long run. recovery: how long it takes after each kind of death.
+chaos: all $(CHAOS_PROGRAMS)
+	@$(chaos_environment) $(PYTHON) tests/chaos/chaos.py
+recovery: all $(CHAOS_PROGRAMS)
+	@$(chaos_environment) $(PYTHON) tests/chaos/recovery.py
+chaos_environment = DISTCOMP_BIN='$(abspath $(BIN))' CHAOS_BIN='$(abspath $(BUILD)/tests/chaos)'
+.PHONY: chaos recovery
+
 memcheck: $(UNIT_PROGRAMS)
 	@WRAP='valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9' \
 	  bash tests/lib/unit.sh $(UNIT_PROGRAMS)
@@ -194,6 +214,11 @@ bench: deps-bench
 	  $(PYTHON) tests/bench/bench.py $(BENCH_FLAGS) $(BENCH)
 .PHONY: bench-built
 bench-built: $(BENCH_PROGRAMS)
+
+# The protocol's model (docs/model/README.md): every mix of unlucky events, every seeded fault.
+.PHONY: model deps-model
+model: deps-model
+	@MODEL_DIR='$(BUILD)/model' $(PYTHON) docs/model/check.py $(MODEL_FLAGS)
 
 # Each fuzzer for FUZZ_SECONDS; its corpus starts from tests/fuzz/corpus/NAME.
 fuzz: $(FUZZ_PROGRAMS)
@@ -256,6 +281,9 @@ help:
 	@echo 'make format       clang-format, in place'
 	@echo 'make bench        measure, side by side with other tools; BENCH=exec for one part'
 	@echo 'make fuzz         fuzz the parsers for FUZZ_SECONDS=30 each (needs clang)'
+	@echo 'make chaos        kill everything at random and account for every task; CHAOS_SEED= CHAOS_MINUTES='
+	@echo 'make recovery     how long it takes until all is right again after each kind of death'
+	@echo 'make model        check the protocol model with Spin, seeded faults too (two minutes)'
 	@echo 'make memcheck     the unit tests under valgrind'
 	@echo 'make deps         install what building needs (apt); deps-test, deps-lint, deps-bench too'
 	@echo 'make install      PREFIX=/usr/local DESTDIR=;  make uninstall'

@@ -183,6 +183,7 @@ write_files() {
         echo "dir $(quoted "$dir")"
         echo "appendonly yes"
         echo "appendfsync $appendfsync"
+        echo "aof-load-truncated no" # see mend_aof
         echo "auto-aof-rewrite-min-size 256mb"
         echo 'save ""'
         echo "maxmemory ${maxmemory:-$(half_memory)}"
@@ -196,12 +197,44 @@ write_files() {
     mv "$envfile.new" "$envfile"
 }
 
+# Since the last start.
+log_says() { tail -c "+$((log_start + 1))" "$dir/redis.log" 2>/dev/null | grep "$1" >/dev/null; }
+
+mend_failed() {
+    rm -f "$envfile"
+    die "$@"
+}
+
+# A power cut may leave half a transaction at the end of the AOF. With aof-load-truncated, Redis 7 cuts off only its
+# torn record and goes on writing behind the others, so that its next start runs half of a script. So Redis is
+# told to refuse such a file, and here the whole transaction is cut off. Damage elsewhere is left to a person.
+mend_aof() {
+    local manifest=$dir/appendonlydir/appendonly.aof.manifest
+    log_says 'Unexpected end of file reading the append only file' || return 1
+    command -v redis-check-aof >/dev/null || mend_failed "the AOF in $dir ends in the middle of a transaction; install redis-check-aof, or run it: redis-check-aof --fix $manifest"
+    if [ ! -e "$manifest" ]; then manifest=$dir/appendonly.aof; fi # redis 6
+    echo y | redis-check-aof --fix "$manifest" >"$state/mend.log" 2>&1 || mend_failed "redis-check-aof could not mend $manifest: see $state/mend.log"
+    echo "redis.sh: the end of the AOF was torn (power cut?); what is lost: $(sed -n 's/^This will shrink.* with \([0-9]*\) bytes.*/\1 bytes/p' "$state/mend.log")" >&2
+}
+
+launch() {
+    log_start=0
+    if [ -e "$dir/redis.log" ]; then log_start=$(stat -c %s "$dir/redis.log"); fi
+    if ! redis-server "$dir/redis.conf" 9>&- >"$state/start.log" 2>&1; then
+        rm -f "$envfile"
+        cat "$state/start.log" >&2
+        die "redis-server refused its configuration, $dir/redis.conf"
+    fi
+}
+
+# Returns 1 when the AOF was mended and Redis is to be launched again.
 started_or_die() {
-    local log_start=$1 waited=0 answer pid
+    local waited=0 answer pid
     until pid=$(alive) && answer=$(cli ping) && [ "$answer" = PONG ]; do
         waited=$((waited + 1))
         # It needs a moment to write its pid file; after that it is there or it has failed.
         if [ "$waited" -gt 100 ] && ! alive >/dev/null; then
+            if mend_aof; then return 1; fi
             rm -f "$envfile"
             tail -c "+$((log_start + 1))" "$dir/redis.log" 2>/dev/null | tail -n 5 >&2 || true
             die "redis-server did not start; its last words are above, all of them in $dir/redis.log"
@@ -209,7 +242,7 @@ started_or_die() {
         if [ "$waited" -eq 101 ]; then echo "redis.sh: it is still loading its data" >&2; fi
         [ "$waited" -lt 12000 ] || die "redis-server (pid ${pid:-?}) has not answered for ten minutes; see $dir/redis.log"
         if [ "$waited" -lt 100 ] && tail -c "+$((log_start + 1))" "$dir/redis.log" 2>/dev/null |
-            grep -qiE 'aborting|exiting|fatal|bad file format'; then
+            grep -qiE 'aborting|exiting|fatal|bad file format|unexpected end of file'; then
             waited=100 # no need to wait for a pid file that will not come
         fi
         sleep 0.05
@@ -217,7 +250,7 @@ started_or_die() {
 }
 
 start() {
-    local pass pid log_start=0 host=''
+    local pass pid log_start host=''
     command -v redis-server >/dev/null || die "redis-server is not installed; run: make deps"
     mkdir -p "$run" "$state"
     # In a directory like /var/tmp somebody else could have made it first.
@@ -269,13 +302,11 @@ start() {
 
     rm -f "$pidfile" "$socket"
     write_files "$pass"
-    if [ -e "$dir/redis.log" ]; then log_start=$(stat -c %s "$dir/redis.log"); fi
-    if ! redis-server "$dir/redis.conf" 9>&- >"$state/start.log" 2>&1; then
-        rm -f "$envfile"
-        cat "$state/start.log" >&2
-        die "redis-server refused its configuration, $dir/redis.conf"
+    launch
+    if ! started_or_die; then
+        launch
+        started_or_die || die "the AOF was mended, and is torn again: see $dir/redis.log"
     fi
-    started_or_die "$log_start"
     show "$(alive)"
 }
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what distcomp needs from the system's packages (Debian, Ubuntu), and nothing when all is there.
-#   deps.sh [build] [test] [lint] [bench]     what for; build when nothing is said
+#   deps.sh [build] [test] [lint] [bench] [model]     what for; build when nothing is said
 #   deps.sh --list ...                        only prints the packages
 # Without apt it says what is missing and stops. Services that come with a package (redis-server, sshd)
 # are neither started nor, if this installed them, left enabled.
@@ -46,6 +46,10 @@ valgrind        valgrind
 needs[bench]="
 parallel        parallel
 xargs           findutils
+"
+needs[model]="
+cc              build-essential
+spin            spin
 "
 
 there() {

@@ -2,10 +2,15 @@
  * nameset.h - a set of the names (or ids) seen in a load, in 16 bytes each.
  *
  * DESIGN
- * Only the 128-bit XXH3 hash of a name is kept, in a table with linear probing. Two different names
- * are taken for one with probability about n^2 / 2^129: for 10 million names 1.5e-25. (XXH3 is not
- * cryptographic: someone who wants his own task names to collide may achieve it, and harms only his
- * own load.) The table is at most 7/8 full and grows by half, so that it has 16 to 28 bytes a name.
+ * Only the 128-bit XXH3 hash of a name is kept. Two different names are taken for one with
+ * probability about n^2 / 2^129: for 10 million names 1.5e-25. (XXH3 is not cryptographic: someone
+ * who wants his own task names to collide may achieve it, and harms only his own load.)
+ *
+ * The table is open, with linear probing, and sorted: a hash belongs at its share of the range of
+ * all hashes, and those that crowd one another stand in order. So it grows in place: all entries
+ * move to the end of the larger table, then each, from the first on, to where it belongs, which is
+ * never behind where it lies. It is a mapping of its own that mremap moves without a copy; so it
+ * grows by an eighth, is never there twice, and takes 18 to 21 bytes a name (a page at least).
  */
 #ifndef DISTCOMP_NAMESET_H
 #define DISTCOMP_NAMESET_H
@@ -15,11 +20,11 @@
 #include <stdint.h>
 
 struct nameset_entry {
-    uint64_t low, high; /* both 0: a free place */
+    uint64_t high, low; /* both 0: a free place */
 };
 struct nameset {
-    struct nameset_entry *table;
-    size_t size; /* places in the table */
+    struct nameset_entry *table; /* mapped */
+    size_t places;               /* in the table */
     size_t count;
 };
 #define NAMESET_INIT                                                                               \

@@ -1,22 +1,36 @@
 #include "common/refs.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/option.h"
-#include "common/storecmd.h"
+#include "common/store.h"
+
+#define ABSENT_MOST 50000 /* names; a MiB */
 
 void refs_init(struct refs *refs, struct store *store) {
-    *refs = (struct refs){store, NAMESET_INIT, NAMESET_INIT, NAMESET_INIT, NULL, NULL};
+    *refs = (struct refs){.store = store,
+                          .defined = NAMESET_INIT,
+                          .known = NAMESET_INIT,
+                          .absent = NAMESET_INIT,
+                          .wanted = NAMESET_INIT,
+                          .questions = CMD_INIT};
 }
 
 void refs_free(struct refs *refs) {
     nameset_free(&refs->defined);
     nameset_free(&refs->known);
     nameset_free(&refs->absent);
+    nameset_free(&refs->wanted);
+    cmd_free(&refs->questions);
 }
 
-void refs_restart(struct refs *refs) {
-    nameset_free(&refs->defined);
+void refs_settle(struct refs *refs) {
+    struct nameset known = refs->known;
+    refs->known = (struct nameset)NAMESET_INIT;
+    refs_free(refs);
+    refs_init(refs, NULL);
+    refs->known = known;
 }
 
 void refs_define(struct refs *refs, const struct task *task) {
@@ -25,41 +39,16 @@ void refs_define(struct refs *refs, const struct task *task) {
         nameset_add_path(&refs->defined, name->value, name->len);
 }
 
-/* Whether the queue has `what`, 'n:NAME' or 't:ID'. */
-static bool ask(struct refs *refs, const struct buf *what, bool *there, struct buf *error) {
-    *there = nameset_has(&refs->known, what->data, what->len);
-    if (*there || !refs->store || nameset_has(&refs->absent, what->data, what->len))
-        return true;
-    if (refs->before_ask && !refs->before_ask(refs->before_ask_arg, error))
-        return false;
-    store_cmd(refs->store, "HEXISTS");
-    store_cmd_key(refs->store, what->data[0] == 'n' ? KEY_NAME : KEY_TASK, NULL);
-    cmd_add(&refs->store->cmd, what->data + 2, what->len - 2);
-    redisReply *reply = store_run(refs->store, error);
-    if (!reply)
-        return false;
-    *there = reply_number(reply) > 0;
-    freeReplyObject(reply);
-    nameset_add(*there ? &refs->known : &refs->absent, what->data, what->len);
-    return true;
-}
-
-/*
- * Puts the level-th candidate into *what: the reference below the first own_len bytes of the task's
- * name. False when the task itself lies in it.
+/* --- what a reference may be ---------------------------------------------------------------------
  */
-static bool candidate(const struct task_option *own, size_t own_len, const char *ref, size_t len,
-                      struct buf *what) {
-    buf_clear(what);
-    buf_adds(what, "n:");
-    if (own_len) {
-        buf_add(what, own->value, own_len);
-        buf_addc(what, '/');
-    }
-    buf_add(what, ref, len);
-    return what->len - 2 <= TASK_NAME_MAX &&
-           !(own && option_name_within(own->value, own->len, what->data + 2, what->len - 2));
-}
+
+/* Where a search stands: the reference below the first own_len bytes of its task's name. */
+struct level {
+    size_t own_len;
+    bool begun, id, over;
+    size_t len;
+    char what[2 + TASK_NAME_MAX + 1]; /* n:NAME or t:ID */
+};
 
 /* The length of the name that the first len bytes of `name` lie in, 0 for none. */
 static size_t parent_len(const char *name, size_t len) {
@@ -68,78 +57,188 @@ static size_t parent_len(const char *name, size_t len) {
     return len ? len - 1 : 0;
 }
 
-/*
- * Looks for the reference at every level, from the task's own to the top. With `asks` in the queue,
- * else in this input. Puts what it is into *what when *there.
- */
-static bool find_name(struct refs *refs, const struct task *task, const char *ref, size_t len,
-                      bool asks, struct buf *what, bool *there, struct buf *error) {
-    const struct task_option *own = task_option(task, OPT_NAME);
-    *there = false;
-    for (size_t own_len = own ? own->len : 0;; own_len = parent_len(own->value, own_len)) {
-        if (candidate(own, own_len, ref, len, what)) {
-            if (!asks)
-                *there = nameset_has(&refs->defined, what->data + 2, what->len - 2);
-            else if (!ask(refs, what, there, error))
+/* Puts this level's name into level->what. False when none can have it, or the task lies in it. */
+static bool level_name(struct level *level, const struct ref *ref) {
+    size_t prefix = level->own_len ? level->own_len + 1 : 0;
+    level->len = 2 + prefix + ref->len;
+    if (prefix + ref->len > TASK_NAME_MAX)
+        return false;
+    memcpy(level->what, "n:", 2);
+    if (prefix) {
+        memcpy(level->what + 2, ref->own, level->own_len);
+        level->what[2 + level->own_len] = '/';
+    }
+    memcpy(level->what + 2 + prefix, ref->text, ref->len);
+    return !(ref->own_len &&
+             option_name_within(ref->own, ref->own_len, level->what + 2, level->len - 2));
+}
+
+/* The next thing that the reference may be: beside the task, one level up …, an id. */
+static bool level_next(struct level *level, const struct ref *ref) {
+    while (!level->over) {
+        if (!level->begun) {
+            level->begun = true;
+            level->own_len = ref->own_len;
+        } else if (level->own_len) {
+            level->own_len = parent_len(ref->own, level->own_len);
+        } else {
+            level->over = true;
+            if (!task_id_valid(ref->text, ref->len))
                 return false;
+            level->id = true;
+            level->len = 2 + ref->len;
+            memcpy(level->what, "t:", 2);
+            memcpy(level->what + 2, ref->text, ref->len);
+            return true;
         }
-        if (*there || !own_len)
+        if (level_name(level, ref))
             return true;
     }
+    return false;
 }
 
-static enum refs_result resolve_one(struct refs *refs, const struct task *task, const char *ref,
-                                    size_t len, struct buf *what, struct buf *error) {
-    bool there;
-    if (!find_name(refs, task, ref, len, false, what, &there, error))
-        return REFS_FAILED;
-    if (!there && !find_name(refs, task, ref, len, true, what, &there, error))
-        return REFS_FAILED;
-    if (there)
-        return REFS_OK;
-    if (task_id_valid(ref, len)) {
-        buf_clear(what);
-        buf_adds(what, "t:");
-        buf_add(what, ref, len);
-        if (!ask(refs, what, &there, error))
-            return REFS_FAILED;
+static bool find_defined(const struct refs *refs, const struct ref *ref, struct level *level) {
+    *level = (struct level){.begun = false};
+    while (level_next(level, ref))
+        if (!level->id && nameset_has(&refs->defined, level->what + 2, level->len - 2))
+            return true;
+    return false;
+}
+
+static bool find_known(const struct refs *refs, const struct ref *ref, struct level *level) {
+    *level = (struct level){.begun = false};
+    while (level_next(level, ref))
+        if (nameset_has(&refs->known, level->what, level->len))
+            return true;
+    return false;
+}
+
+bool refs_is_defined(const struct refs *refs, const struct ref *ref) {
+    struct level level;
+    return find_defined(refs, ref, &level);
+}
+
+bool refs_is_known(const struct refs *refs, const struct ref *ref) {
+    struct level level;
+    return find_known(refs, ref, &level);
+}
+
+/* --- asking the queue ----------------------------------------------------------------------------
+ */
+
+bool refs_want(struct refs *refs, const struct ref *ref) {
+    struct level level = {.begun = false};
+    bool waits = false;
+    while (refs->store && level_next(&level, ref)) {
+        if (nameset_has(&refs->known, level.what, level.len))
+            return waits; /* what would come after it does not matter */
+        if (nameset_has(&refs->absent, level.what, level.len))
+            continue;
+        waits = true;
+        if (nameset_add(&refs->wanted, level.what, level.len))
+            cmd_add(&refs->questions, level.what, level.len);
     }
-    return there ? REFS_OK : REFS_UNKNOWN;
+    return waits;
 }
 
-static enum refs_result resolve_list(struct refs *refs, const struct task *task,
-                                     const struct task_option *list, struct buf *lines,
-                                     struct buf *error) {
-    struct buf what = BUF_INIT;
-    enum refs_result result = REFS_OK;
+size_t refs_questions(const struct refs *refs) {
+    return refs->questions.count;
+}
+
+static void take_answers(struct refs *refs, const bool *there) {
+    const struct cmd *q = &refs->questions;
+    if (refs->absent.count > ABSENT_MOST)
+        nameset_free(&refs->absent);
+    for (size_t i = 0; i < q->count; i++)
+        nameset_add(there[i] ? &refs->known : &refs->absent, q->argv[i], q->lens[i]);
+}
+
+bool refs_ask(struct refs *refs, struct buf *error) {
+    struct cmd *q = &refs->questions;
+    if (!q->count)
+        return true;
+    if (refs->before_ask && !refs->before_ask(refs->before_ask_arg, error))
+        return false;
+    bool *there = xcalloc(q->count, sizeof *there);
+    cmd_argv(q);
+    bool ok = store_refs_exist(refs->store, q->argv, q->lens, q->count, there, error);
+    if (ok)
+        take_answers(refs, there);
+    free(there);
+    cmd_clear(q);
+    nameset_free(&refs->wanted);
+    return ok;
+}
+
+/* --- a task's references -------------------------------------------------------------------------
+ */
+
+void refs_tell_unknown(const struct ref *ref, struct buf *error) {
+    buf_addf(error,
+             "%s names \"%.*s\", which is neither a name defined above nor a name or id in the "
+             "queue",
+             ref->any ? "after_any" : "after", (int)ref->len, ref->text);
+}
+
+static bool walk_list(const struct task_option *list, struct ref *ref, refs_each *each, void *arg) {
     const char *end = list->value + list->len;
-    for (const char *at = list->value; at < end && result == REFS_OK;) {
+    for (const char *at = list->value; at < end; at += ref->len + 1) {
         const char *comma = memchr(at, ',', (size_t)(end - at));
-        size_t len = (size_t)((comma ? comma : end) - at);
-        if (len) {
-            result = resolve_one(refs, task, at, len, &what, error);
-            if (result == REFS_OK) {
-                buf_addc(lines, list->tag == OPT_AFTER ? 'a' : 'e');
-                buf_add(lines, what.data, what.len);
-                buf_addc(lines, '\n');
-            } else if (result == REFS_UNKNOWN) {
-                buf_addf(error,
-                         "%s names \"%.*s\", which is neither a name defined above nor a name or "
-                         "id in the queue",
-                         list->tag == OPT_AFTER ? "after" : "after_any", (int)len, at);
-            }
-        }
-        at += len + 1;
+        ref->text = at;
+        ref->len = (size_t)((comma ? comma : end) - at);
+        if (ref->len && !each(ref, arg))
+            return false;
     }
-    buf_free(&what);
-    return result;
+    return true;
+}
+
+bool refs_walk(const struct task *task, refs_each *each, void *arg) {
+    const struct task_option *own = task_option(task, OPT_NAME);
+    for (size_t i = 0; i < task->option_count; i++) {
+        enum task_option_tag tag = task->options[i].tag;
+        if (tag != OPT_AFTER && tag != OPT_AFTER_ANY)
+            continue;
+        struct ref ref = {.own = own ? own->value : "",
+                          .own_len = own ? own->len : 0,
+                          .any = tag == OPT_AFTER_ANY};
+        if (!walk_list(&task->options[i], &ref, each, arg))
+            return false;
+    }
+    return true;
+}
+
+struct resolving {
+    struct refs *refs;
+    struct buf *lines, *error;
+};
+
+static bool want_one(const struct ref *ref, void *arg) {
+    struct refs *refs = arg;
+    if (!refs_is_defined(refs, ref))
+        refs_want(refs, ref);
+    return true;
+}
+
+static bool resolve_one(const struct ref *ref, void *arg) {
+    struct resolving *r = arg;
+    struct level level;
+    if (!find_defined(r->refs, ref, &level) && !find_known(r->refs, ref, &level)) {
+        refs_tell_unknown(ref, r->error);
+        return false;
+    }
+    buf_addc(r->lines, ref->any ? 'e' : 'a');
+    buf_add(r->lines, level.what, level.len);
+    buf_addc(r->lines, '\n');
+    return true;
 }
 
 enum refs_result refs_resolve(struct refs *refs, const struct task *task, struct buf *lines,
                               struct buf *error) {
-    enum refs_result result = REFS_OK;
-    for (size_t i = 0; i < task->option_count && result == REFS_OK; i++)
-        if (task->options[i].tag == OPT_AFTER || task->options[i].tag == OPT_AFTER_ANY)
-            result = resolve_list(refs, task, &task->options[i], lines, error);
-    return result;
+    struct resolving resolving = {refs, lines, error};
+    if (refs->store) {
+        refs_walk(task, want_one, refs);
+        if (!refs_ask(refs, error))
+            return REFS_FAILED;
+    }
+    return refs_walk(task, resolve_one, &resolving) ? REFS_OK : REFS_UNKNOWN;
 }

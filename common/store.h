@@ -75,9 +75,10 @@ struct store_group {
 };
 bool store_group(struct store *store, const char *name, struct store_group *group,
                  struct buf *error);
-/* exists[i]: whether names[i] is a known name, or (an id's form) a known task's id. */
-bool store_refs_exist(struct store *store, const char *const *names, size_t count, bool *exists,
-                      struct buf *error);
+/* exists[i]: whether the queue has refs[i], n:NAME or t:ID. Any number; a round trip for
+ * STORE_BATCH. */
+bool store_refs_exist(struct store *store, const char *const *refs, const size_t *lens,
+                      size_t count, bool *exists, struct buf *error);
 
 /* --- loading ------------------------------------------------------------------------------------
  */
@@ -93,6 +94,9 @@ struct load_counts {
  */
 struct store_load;
 struct store_load *store_load_begin(struct store *store, bool retry_failed, struct buf *error);
+/* What after= names is then looked up there (a check's refs_settle); refs is borrowed. */
+struct refs;
+void store_load_use_refs(struct store_load *load, struct refs *refs);
 bool store_load_add(struct store_load *load, const struct task *task, struct buf *error);
 /* Counts so far, of the batches that Redis has acknowledged. */
 struct load_counts store_load_counts(const struct store_load *load);

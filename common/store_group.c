@@ -48,45 +48,33 @@ bool store_group(struct store *store, const char *name, struct store_group *grou
     return load == 0 || load_is_open(store, load, &group->open, error);
 }
 
-static bool send_exists(struct store *store, enum queue_key key, const char *field,
-                        struct buf *error) {
+static bool send_exists(struct store *store, const char *ref, size_t len, struct buf *error) {
     store_cmd(store, "HEXISTS");
-    store_cmd_key(store, key, NULL);
-    cmd_adds(&store->cmd, field);
+    store_cmd_key(store, ref[0] == 'n' ? KEY_NAME : KEY_TASK, NULL);
+    cmd_add(&store->cmd, ref + 2, len - 2);
     return store_send(store, error);
 }
 
-static bool some_refs_exist(struct store *store, const char *const *names, size_t count,
-                            bool *exists, struct buf *error) {
-    redisReply *replies[2 * STORE_BATCH];
-    size_t asked = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (!send_exists(store, KEY_NAME, names[i], error))
+static bool some_refs_exist(struct store *store, const char *const *refs, const size_t *lens,
+                            size_t count, bool *exists, struct buf *error) {
+    redisReply *replies[STORE_BATCH];
+    for (size_t i = 0; i < count; i++)
+        if (!send_exists(store, refs[i], lens[i], error))
             return false;
-        asked++;
-        if (!task_id_valid(names[i], strlen(names[i])))
-            continue;
-        if (!send_exists(store, KEY_TASK, names[i], error))
-            return false;
-        asked++;
-    }
-    if (!store_replies(store, replies, asked, error))
+    if (!store_replies(store, replies, count, error))
         return false;
-    for (size_t i = 0, at = 0; i < count; i++) {
-        exists[i] = reply_number(replies[at++]) > 0;
-        if (task_id_valid(names[i], strlen(names[i])))
-            exists[i] = reply_number(replies[at++]) > 0 || exists[i];
-    }
-    for (size_t i = 0; i < asked; i++)
+    for (size_t i = 0; i < count; i++) {
+        exists[i] = reply_number(replies[i]) > 0;
         freeReplyObject(replies[i]);
+    }
     return true;
 }
 
-bool store_refs_exist(struct store *store, const char *const *names, size_t count, bool *exists,
-                      struct buf *error) {
+bool store_refs_exist(struct store *store, const char *const *refs, const size_t *lens,
+                      size_t count, bool *exists, struct buf *error) {
     for (size_t at = 0; at < count; at += STORE_BATCH) {
         size_t part = count - at < STORE_BATCH ? count - at : STORE_BATCH;
-        if (!some_refs_exist(store, names + at, part, exists + at, error))
+        if (!some_refs_exist(store, refs + at, lens + at, part, exists + at, error))
             return false;
     }
     return true;

@@ -22,7 +22,8 @@
 
 struct store_load {
     struct store *store;
-    struct refs refs;
+    struct refs own_refs;
+    struct refs *refs; /* own_refs, or those of a check */
     bool retry_failed;
     bool failed;
     uint64_t id; /* 0: not begun */
@@ -157,19 +158,24 @@ struct store_load *store_load_begin(struct store *store, bool retry_failed, stru
     load->retry_failed = retry_failed;
     load->batch = (struct cmd)CMD_INIT;
     load->record = load->lines = (struct buf)BUF_INIT;
-    refs_init(&load->refs, store);
-    load->refs.before_ask = take_all;
-    load->refs.before_ask_arg = load;
+    refs_init(&load->own_refs, store);
+    load->own_refs.before_ask = take_all;
+    load->own_refs.before_ask_arg = load;
+    load->refs = &load->own_refs;
     batch_start(load);
     return load;
+}
+
+void store_load_use_refs(struct store_load *load, struct refs *refs) {
+    load->refs = refs;
 }
 
 static bool batch_add(struct store_load *load, const struct task *task, struct buf *error) {
     task_id_t id;
     buf_clear(&load->lines);
-    if (refs_resolve(&load->refs, task, &load->lines, error) != REFS_OK)
+    if (refs_resolve(load->refs, task, &load->lines, error) != REFS_OK)
         return false;
-    refs_define(&load->refs, task);
+    refs_define(load->refs, task);
     task_id(task, id);
     buf_clear(&load->record);
     task_record(task, TASK_TODO, load->id, &load->record);
@@ -209,7 +215,7 @@ struct load_counts store_load_counts(const struct store_load *load) {
 
 void store_load_abandon(struct store_load *load) {
     store_skip_replies(load->store, load->in_flight);
-    refs_free(&load->refs);
+    refs_free(&load->own_refs);
     cmd_free(&load->batch);
     buf_free(&load->record);
     buf_free(&load->lines);

@@ -25,6 +25,8 @@ enum {
     AWAY_MS = 500   /* between two tries to reach Redis */
 };
 
+#define NO_GAP UINT64_MAX
+
 struct follow {
     struct session *session;
     struct store *store;
@@ -32,7 +34,8 @@ struct follow {
     unsigned streams;
     uint16_t try_number; /* that is being shown; 0: none yet */
     uint64_t printed[2]; /* bytes of this try that were shown (or are not asked for) */
-    uint64_t at[2];      /* bytes of this try that came on this channel */
+    uint64_t gap_at[2];  /* where something was missing last; NO_GAP */
+    bool gap;            /* it has to be asked for again */
     bool unread;         /* nobody reads what is shown any more */
     bool ended;          /* 'x' came: the rest is in the result */
     struct link *link;   /* subscribed to channel, or NULL */
@@ -61,19 +64,44 @@ static void put(struct follow *f, int which, const char *bytes, size_t len) {
         f->unread = true;
 }
 
-/* Bytes that the worker sent; those that were shown before an interruption are passed over. */
-static void take(struct follow *f, int which, const char *bytes, size_t len) {
-    uint64_t from = f->at[which];
-    f->at[which] += len;
-    if (f->at[which] <= f->printed[which])
+static void tell_missing(struct follow *f, int which, uint64_t bytes) {
+    if (bytes && f->streams & 1u << which)
+        session_note(f->session, "%llu bytes of %s are missing here", (unsigned long long)bytes,
+                     which ? "stderr" : "stdout");
+}
+
+/* Bytes that the worker sent, from place `from` on; those that were shown are passed over. */
+static void take(struct follow *f, int which, uint64_t from, const char *bytes, size_t len) {
+    if (from > f->printed[which]) {
+        f->gap = f->gap_at[which] != f->printed[which];
+        f->gap_at[which] = f->printed[which];
+        if (f->gap)
+            return;
+        /* It was asked for again and did not come again: the worker has it no more. */
+        tell_missing(f, which, from - f->printed[which]);
+        f->printed[which] = from;
+    }
+    uint64_t skip = f->printed[which] - from;
+    if (skip < len)
+        put(f, which, bytes + skip, len - (size_t)skip);
+}
+
+static void take_message(struct follow *f, const char *bytes, size_t len) {
+    struct cursor c = cursor_make(bytes, len);
+    char kind = (char)cursor_be(&c, 1);
+    if (kind == 'x') {
+        f->ended = true;
         return;
-    size_t skip = f->printed[which] > from ? (size_t)(f->printed[which] - from) : 0;
-    put(f, which, bytes + skip, len - skip);
+    }
+    uint64_t from = cursor_be(&c, 8);
+    if (!c.failed && (kind == 'o' || kind == 'e'))
+        take(f, kind == 'e', from, (const char *)c.at, cursor_left(&c));
 }
 
 static void begin_try(struct follow *f, uint16_t try_number) {
     f->try_number = try_number;
     f->printed[0] = f->printed[1] = 0;
+    f->gap_at[0] = f->gap_at[1] = NO_GAP;
     f->ended = false;
 }
 
@@ -106,7 +134,7 @@ static bool subscribe(struct follow *f, struct buf *error) {
     redisReply *reply = link_run(f->link, 2, argv, lens, error);
     if (reply)
         freeReplyObject(reply);
-    f->at[0] = f->at[1] = 0;
+    f->gap = false;
     f->asked = (mono_ms_t){0};
     return reply != NULL;
 }
@@ -138,14 +166,15 @@ static bool ask(struct follow *f, struct buf *error) {
         return true;
     if (!find_agent(f, &agent, error))
         return false;
-    if (!f->link || agent != f->agent) { /* a new agent begins at the beginning */
+    if (!f->link || agent != f->agent) { /* a new agent does not know the channel */
         f->agent = agent;
         if (!subscribe(f, error))
             return false;
     }
     struct buf channel = BUF_INIT, text = BUF_INIT;
     buf_addf(&channel, "%s:%s%s", f->store->queue_key, CHANNEL_WAKE, f->worker);
-    buf_addf(&text, "follow %s %s", f->id, f->channel);
+    buf_addf(&text, "follow %s %s %llu %llu", f->id, f->channel, (unsigned long long)f->printed[0],
+             (unsigned long long)f->printed[1]);
     cmd_clear(&f->store->cmd);
     cmd_adds(&f->store->cmd, "PUBLISH");
     cmd_add(&f->store->cmd, channel.data, channel.len);
@@ -158,7 +187,7 @@ static bool ask(struct follow *f, struct buf *error) {
     bool heard = reply->integer > 0;
     freeReplyObject(reply);
     f->asked = mono_now();
-    if (!heard) { /* its agent is away: soon again, and from the beginning */
+    if (!heard) { /* its agent is away: soon again, on another channel */
         f->asked.ms -= FOLLOW_ASK_MS - LOOK_MS;
         f->agent = 0;
     }
@@ -181,26 +210,19 @@ static bool hear(struct follow *f, struct buf *error) {
                                             !strcmp(reply->element[0]->str, "message")
                                         ? reply->element[2]
                                         : NULL;
-        if (message && message->type == REDIS_REPLY_STRING && message->len) {
-            size_t len = (size_t)message->len - 1;
-            if (message->str[0] == 'x')
-                f->ended = true;
-            else
-                take(f, message->str[0] == 'e', message->str + 1, len);
-        }
+        if (message && message->type == REDIS_REPLY_STRING)
+            take_message(f, message->str, (size_t)message->len);
         freeReplyObject(reply);
+        if (f->gap) {
+            unsubscribe(f);
+            return true;
+        }
     }
     return true;
 }
 
 /* --- the result ---------------------------------------------------------------------------------
  */
-
-static void tell_missing(struct follow *f, int which, uint64_t bytes) {
-    if (bytes && f->streams & 1u << which)
-        session_note(f->session, "%llu bytes of %s are missing here", (unsigned long long)bytes,
-                     which ? "stderr" : "stdout");
-}
 
 /* Shows what has not come while it ran, of a try that has ended. */
 static void finish_try(struct follow *f, const struct store_task *task,

@@ -2,12 +2,13 @@
  * follow.h - taskOutput -f: what a task prints while it runs, from any machine.
  *
  * DESIGN
- * A second connection subscribes to a channel with a random name, and `follow ID CHANNEL` is
- * published on the worker's wake channel, again every FOLLOW_ASK_MS. The worker's agent publishes
- * 'o' or 'e' and bytes, from the beginning of the try, then 'x'. What comes after a lost connection
- * or from a new agent (its process id is in the worker's info) comes from the beginning again, on a
- * channel with a new name, and bytes that were printed are counted and passed over. The rest is
- * taken from the result; what got lost on the way is told.
+ * A second connection subscribes to a channel with a random name, and `follow ID CHANNEL OUT ERR`
+ * is published on the worker's wake channel, again every FOLLOW_ASK_MS. The worker's agent
+ * publishes 'o' or 'e', the place of the first byte and bytes, from OUT of stdout and ERR of stderr
+ * on, then 'x'. Places tell what was shown already and what is missing: after a gap, a lost
+ * connection or from a new agent (its process id is in the worker's info), it is asked for on a
+ * channel with a new name, from where the reader stands. The rest is taken from the result; what
+ * got lost on the way is told.
  */
 #ifndef DISTCOMP_MANAGER_FOLLOW_H
 #define DISTCOMP_MANAGER_FOLLOW_H

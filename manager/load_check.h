@@ -5,6 +5,7 @@
 #ifndef DISTCOMP_MANAGER_LOAD_CHECK_H
 #define DISTCOMP_MANAGER_LOAD_CHECK_H
 
+#include "common/refs.h"
 #include "common/taskfile.h"
 #include "manager/command.h"
 
@@ -19,9 +20,10 @@ enum load_check_refs {
 /*
  * Reads the file, which is rewound before and after. EXIT_DONE: all is good, and *tasks how many
  * there are. Else it has printed `file:line:column: what, expected …` for the first
- * LOAD_CHECK_SHOWN errors, or why it could not go on.
+ * LOAD_CHECK_SHOWN errors, or why it could not go on. refs (NULL with LOAD_CHECK_LINES) has, when
+ * all is good, what the load of the same file needs of the queue: it is settled.
  */
 int load_check(struct session *session, struct taskfile *file, enum load_check_refs mode, bool bar,
-               uint64_t *tasks);
+               struct refs *refs, uint64_t *tasks);
 
 #endif

@@ -1,3 +1,4 @@
+#include "common/refs.h"
 #include "common/taskfile.h"
 #include "manager/command.h"
 #include "manager/interrupt.h"
@@ -73,7 +74,8 @@ static int foresee(struct session *session, const struct args *args) {
     foreseen = open_file(session, args);
     if (!foreseen)
         return EXIT_FAILED;
-    int code = load_check(session, foreseen, LOAD_CHECK_LINES, args_bool(args, "progress"), &tasks);
+    int code =
+        load_check(session, foreseen, LOAD_CHECK_LINES, args_bool(args, "progress"), NULL, &tasks);
     if (code != EXIT_DONE) {
         taskfile_close(foreseen);
         foreseen = NULL;
@@ -124,7 +126,7 @@ static int answer(struct session *session, const struct load_counts *counts, boo
 }
 
 static int load_all(struct session *session, const struct args *args, struct taskfile *file,
-                    uint64_t tasks) {
+                    struct refs *refs, uint64_t tasks) {
     struct buf error = BUF_INIT;
     bool retry_failed = args_bool(args, "retry_failed");
     struct store_load *load = store_load_begin(session->store, retry_failed, &error);
@@ -132,6 +134,8 @@ static int load_all(struct session *session, const struct args *args, struct tas
         progress_new(stderr, "loading", tasks, session->quiet || !args_bool(args, "progress"));
     struct task task;
     uint64_t done = 0;
+    if (load)
+        store_load_use_refs(load, refs);
     while (load && next_task(file, &task, &error) && store_load_add(load, &task, &error))
         progress_set(progress, ++done);
     progress_free(progress);
@@ -157,10 +161,13 @@ static int load_task(struct session *session, const struct args *args) {
         return EXIT_FAILED;
     interrupt_catch();
     uint64_t tasks;
-    int code =
-        load_check(session, file, dry_run ? LOAD_CHECK_ASIDE : LOAD_CHECK_QUEUE, bar, &tasks);
+    struct refs refs;
+    refs_init(&refs, dry_run ? NULL : session->store);
+    int code = load_check(session, file, dry_run ? LOAD_CHECK_ASIDE : LOAD_CHECK_QUEUE, bar, &refs,
+                          &tasks);
     if (code == EXIT_DONE)
-        code = dry_run ? print_all(session, file) : load_all(session, args, file, tasks);
+        code = dry_run ? print_all(session, file) : load_all(session, args, file, &refs, tasks);
+    refs_free(&refs);
     interrupt_release();
     taskfile_close(file);
     return code;

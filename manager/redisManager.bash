@@ -21,9 +21,9 @@ _redisManager_options() {
     removeFinishedTask) echo '--help --older --failed --name --type --include --exclude --worker --limit --dry_run --json' ;;
     moveInProgressTaskToTodo) echo '--help --name --type --include --exclude --worker --limit --dry_run --json' ;;
     moveFailedTaskToTodo) echo '--help --name --type --include --exclude --priority --worker --limit --dry_run --json' ;;
-    drainWorker) echo '--help --all --json' ;;
+    drainWorker) echo '--help --all --wait --timeout --json' ;;
     resumeWorker) echo '--help --all --json' ;;
-    stopWorker) echo '--help --all --json' ;;
+    stopWorker) echo '--help --all --wait --timeout --json' ;;
     help) echo '--help' ;;
     completion) echo '--help' ;;
     manual) echo '--help --markdown' ;;
@@ -96,6 +96,7 @@ _redisManager_value() {
     *.all) COMPREPLY=($(compgen -W 'true false' -- "$2")); [[ $2 == '' || -n ${COMPREPLY[0]} ]] ;;
     *.old_priority) COMPREPLY=() ;;
     *.older) COMPREPLY=() ;;
+    *.wait) COMPREPLY=($(compgen -W 'true false' -- "$2")); [[ $2 == '' || -n ${COMPREPLY[0]} ]] ;;
     *.markdown) COMPREPLY=($(compgen -W 'true false' -- "$2")); [[ $2 == '' || -n ${COMPREPLY[0]} ]] ;;
     *) false ;;
     esac

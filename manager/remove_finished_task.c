@@ -1,7 +1,7 @@
-#include "common/clock.h"
 #include "manager/change.h"
 #include "manager/command.h"
 #include "manager/select.h"
+#include "manager/view.h"
 
 static const struct opt options[] = {{.name = "older",
                                       .kind = KIND_DURATION,
@@ -22,6 +22,16 @@ static bool is_older(const struct store_task *task, void *arg) {
     return (tried ? entry.end_ms : task->head.loaded_ms) <= *before_ms;
 }
 
+static bool find_now(struct session *session, uint64_t *now_ms) {
+    struct buf error = BUF_INIT;
+    struct store *store = session_store(session);
+    bool ok = store && view_now(store, now_ms, &error);
+    if (error.len)
+        session_error(session, "%s", error.data);
+    buf_free(&error);
+    return ok;
+}
+
 static int remove_finished_task(struct session *session, const struct args *args) {
     struct change_plan plan = {.change = CHANGE_FORGET,
                                .arg = "finished",
@@ -35,8 +45,10 @@ static int remove_finished_task(struct session *session, const struct args *args
         plan.states |= CHANGE_BIT(TASK_FAILED) | CHANGE_BIT(TASK_CANCELLED);
     }
     if (older_ms) {
-        /* The try log has the workers' clocks; they and this one are taken to agree. */
-        uint64_t now_ms = (uint64_t)wall_now().ms;
+        /* The try log has the workers' clocks; they and that of Redis are taken to agree. */
+        uint64_t now_ms;
+        if (!find_now(session, &now_ms))
+            return EXIT_FAILED;
         before_ms = now_ms > older_ms ? now_ms - older_ms : 0;
         plan.with = STORE_WITH_LOG;
         plan.also = is_older;

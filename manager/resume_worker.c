@@ -2,7 +2,9 @@
 #include "manager/worker_names.h"
 
 static int resume_worker(struct session *session, const struct args *args) {
-    return worker_names_want(session, args, "run", "may take tasks again");
+    static const struct worker_wish wish = {
+        .want = "run", .one = "may take tasks again", .many = "may take tasks again"};
+    return worker_names_want(session, args, &wish);
 }
 
 const struct verb verb_resume_worker = {

@@ -281,7 +281,7 @@ static bool show(struct session *session, struct store *store, const char *text)
     json_t *after = json_array(), *why = json_array();
     bool ok = store_detail(store, id, &detail, &error) &&
               whynot_after(store, &detail, after, &error) &&
-              whynot_find(store, session->config, &detail, why, &error);
+              whynot_find(store, &detail, why, &error);
     if (!ok)
         session_error(session, "%s",
                       error.len ? error.data : "the task was removed while it was looked at");

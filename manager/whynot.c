@@ -117,7 +117,6 @@ enum { NEEDS_MOST = 32 };
 /* What the task wants, against the live workers one by one. */
 struct fit {
     const struct store_task *task;
-    const struct config *config;
     char *requires;          /* owned */
     char *words[NEEDS_MOST]; /* of requires */
     bool met[NEEDS_MOST];    /* by some live worker */
@@ -128,10 +127,10 @@ struct fit {
     struct buf held_back;                 /* names and states of fitting ones that take nothing */
 };
 
-static void fit_init(struct fit *fit, const struct store_task *task, const struct config *config) {
+static void fit_init(struct fit *fit, const struct store_task *task) {
     struct buf requires = BUF_INIT;
     task_requires(&task->task, &requires);
-    *fit = (struct fit){.task = task, .config = config, .held_back = BUF_INIT};
+    *fit = (struct fit){.task = task, .held_back = BUF_INIT};
     fit->requires = buf_detach(&requires);
     char *save = NULL;
     for (char *word = strtok_r(fit->requires, ",", &save); word && fit->word_count < NEEDS_MOST;
@@ -158,8 +157,6 @@ static bool in_list(const char *list, const char *word) {
 }
 
 static bool has_word(const struct worker_view *view, const char *word) {
-    if (!strncmp(word, "label:", 6))
-        return in_list(view->labels, word + 6);
     const char *caps = json_string_value(json_object_get(view->info, "caps"));
     return in_list(caps, word);
 }
@@ -178,7 +175,8 @@ static bool fit_worker(const struct store_worker *worker, void *arg) {
     struct worker_view view;
     worker_view_init(&view, worker);
     if (view.live) {
-        uint64_t reserve = config_accept_bytes(fit->config, view.mem);
+        json_int_t told = json_integer_value(json_object_get(view.info, "reserve"));
+        uint64_t reserve = told > 0 ? (uint64_t)told : 0;
         uint64_t mem = view.mem > reserve ? view.mem - reserve : 0;
         bool fits =
             view.mcpu >= head->mcpu && (head->mem_bytes == TASK_MEM_AUTO || mem >= head->mem_bytes);
@@ -305,10 +303,10 @@ static bool say_place(struct store *store, const struct store_task *task, json_t
     return true;
 }
 
-static bool say_todo(struct store *store, const struct config *config,
-                     const struct store_task *task, json_t *why, struct buf *error) {
+static bool say_todo(struct store *store, const struct store_task *task, json_t *why,
+                     struct buf *error) {
     struct fit fit;
-    fit_init(&fit, task, config);
+    fit_init(&fit, task);
     bool ok = store_walk_workers(store, fit_worker, &fit, error);
     if (ok && !fit.live)
         say(why, "no worker is running; start one with redisWorker");
@@ -329,13 +327,13 @@ static void say_failed(struct slice log, json_t *why) {
         say(why, "%.*s", (int)entry.reason.len, entry.reason.data);
 }
 
-bool whynot_find(struct store *store, const struct config *config,
-                 const struct store_detail *detail, json_t *why, struct buf *error) {
+bool whynot_find(struct store *store, const struct store_detail *detail, json_t *why,
+                 struct buf *error) {
     struct buf text = BUF_INIT;
     bool ok = true;
     switch ((enum task_state)detail->task.head.state) {
     case TASK_TODO:
-        ok = say_todo(store, config, &detail->task, why, error);
+        ok = say_todo(store, &detail->task, why, error);
         break;
     case TASK_WAITING:
         ok = say_after(store, detail, why, error);

@@ -6,16 +6,15 @@
 
 #include <jansson.h>
 
-#include "common/config.h"
 #include "common/store.h"
 
 /*
  * Appends to `why` (an array) a sentence for each reason; none for a task that runs or has
  * ended by itself.
- * The configuration tells what workers keep free by default. False: an error of Redis.
+ * What a worker keeps free and has is as it says itself. False: an error of Redis.
  */
-bool whynot_find(struct store *store, const struct config *config,
-                 const struct store_detail *detail, json_t *why, struct buf *error);
+bool whynot_find(struct store *store, const struct store_detail *detail, json_t *why,
+                 struct buf *error);
 /* What each reference of the task is and how far: objects with name or id, kind, state, counts. */
 bool whynot_after(struct store *store, const struct store_detail *detail, json_t *after,
                   struct buf *error);

@@ -10,18 +10,26 @@
 #include "common/log.h"
 
 /*
- * taskOutput -f: a reader subscribes to a channel of its own and publishes `follow ID CHANNEL` on
- * the worker's wake channel, again every FOLLOW_MS / 3. The worker publishes on that channel 'o' or
- * 'e' and bytes, and 'x' when the try has ended; then the rest is in the result. What a reader
- * misses it has missed: it starts from the beginning each time it subscribes.
+ * taskOutput -f: a reader subscribes to a channel of its own and publishes `follow ID CHANNEL OUT
+ * ERR` on the worker's wake channel, again every FOLLOW_MS / 3. The worker publishes on that
+ * channel 'o' or 'e', the place of the first byte (u64, big-endian) and bytes, from OUT of stdout
+ * and ERR of stderr on; and 'x' when the try has ended: then the rest is in the result. A reader
+ * that has missed something asks again on another channel, from where it stands.
  */
-enum { FOLLOW_MS = 15000, TAIL_MS = 100, CHUNK = 65536, CHUNKS_A_TURN = 16 };
+enum {
+    FOLLOW_MS = 15000,
+    TAIL_MS = 100,
+    CHUNK = 65536,
+    PLACE = 8,
+    CHUNKS_A_TURN = 16,
+    MESSAGE = 512
+};
 
 struct follow {
     struct follow *next;
     char id[TASK_ID_LEN + 1];
     char *channel;
-    uint64_t at[2]; /* bytes sent of stdout, stderr */
+    uint64_t at[2]; /* of stdout, stderr: where what is to be sent begins */
     mono_ms_t until;
 };
 
@@ -39,7 +47,9 @@ static void drop(struct agent *a, struct follow **place) {
 /* Publishes what has been added to one stream; returns whether there may be more at once. */
 static bool send_stream(struct agent *a, struct follow *f, const struct run *run, int which) {
     static const char kinds[2] = {'o', 'e'};
-    char chunk[1 + CHUNK];
+    char chunk[1 + PLACE + CHUNK];
+    if (!redisio_up(a->redis))
+        return false;
     struct buf path = BUF_INIT;
     result_stream_path(&path, a->config->state_dir, run->slot, which == 1);
     int fd = open(path.data, O_RDONLY | O_CLOEXEC);
@@ -48,11 +58,13 @@ static bool send_stream(struct agent *a, struct follow *f, const struct run *run
         return false;
     ssize_t n = 0;
     for (int i = 0; i < CHUNKS_A_TURN; i++) {
-        n = pread(fd, chunk + 1, CHUNK, (off_t)f->at[which]);
+        n = pread(fd, chunk + 1 + PLACE, CHUNK, (off_t)f->at[which]);
         if (n <= 0)
             break;
         chunk[0] = kinds[which];
-        redisio_publish(a->redis, f->channel, chunk, (size_t)n + 1);
+        for (int byte = 0; byte < PLACE; byte++)
+            chunk[1 + byte] = (char)(unsigned char)(f->at[which] >> (56 - 8 * byte));
+        redisio_publish(a->redis, f->channel, chunk, 1 + PLACE + (size_t)n);
         f->at[which] += (uint64_t)n;
     }
     close(fd);
@@ -102,8 +114,10 @@ static struct follow *find(struct agent *a, const char *channel) {
 }
 
 void follow_message(struct agent *a, const char *text, size_t len) {
-    char id[TASK_ID_LEN + 1], channel[256];
-    if (len >= sizeof channel || sscanf(text, "follow %14s %255s", id, channel) != 2)
+    char id[TASK_ID_LEN + 1], channel[MESSAGE];
+    unsigned long long from[2];
+    if (len >= sizeof channel ||
+        sscanf(text, "follow %14s %511s %llu %llu", id, channel, &from[0], &from[1]) != 4)
         return;
     struct follow *f = find(a, channel);
     if (!f) {
@@ -114,6 +128,8 @@ void follow_message(struct agent *a, const char *text, size_t len) {
         f = xcalloc(1, sizeof *f);
         memcpy(f->id, id, sizeof f->id);
         f->channel = xstrdup(channel);
+        f->at[0] = from[0];
+        f->at[1] = from[1];
         f->next = a->follows;
         a->follows = f;
         log_event(LOG_DEBUG, "follow", kv_text("task", id));

@@ -142,7 +142,8 @@ static void settle(struct agent *a, struct run *run, struct result *result,
         a->mean_wall_us = admission_mean(a->mean_wall_us, result->wall_us);
         watch_health(a, run, result->outcome);
     }
-    if (answer == REPORT_RECORDED)
+    if (answer == REPORT_RECORDED &&
+        result->entry.len) /* else it leaves no trace: reconcile does */
         report_keep_recent(a, run, result);
     acknowledge(a, run, result->ack_flags);
     a->claim_wanted = true;

@@ -59,12 +59,22 @@ static void open_link(int fd) {
     began_us = ustime_mono();
 }
 
+/* An agent that comes after the lease finds that its tasks were given to others. */
+static int64_t backoff_max_us(void) {
+    int64_t quarter_us = agentlink_lease_length_us() / 4;
+    return quarter_us >= BACKOFF_MIN_US && quarter_us < BACKOFF_MAX_US ? quarter_us
+                                                                       : BACKOFF_MAX_US;
+}
+
 static void wait_backoff(int64_t now_us, int64_t at_least_us) {
+    int64_t max_us = backoff_max_us();
     if (backoff_us < at_least_us)
         backoff_us = at_least_us;
+    if (backoff_us > max_us)
+        backoff_us = max_us;
     state = WAITING;
     due_us = now_us + backoff_us;
-    backoff_us = backoff_us * 2 < BACKOFF_MAX_US ? backoff_us * 2 : BACKOFF_MAX_US;
+    backoff_us = backoff_us * 2 < max_us ? backoff_us * 2 : max_us;
 }
 
 /* The agent is gone: what next? */

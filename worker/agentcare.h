@@ -1,8 +1,8 @@
 /*
  * agentcare.h - keeping one agent alive.
  *
- *   WAITING --its time--> CHILD --dies--> WAITING (back-off: 100 ms doubling to 10 s, 100 ms again
- * after |                                           an agent that lived 30 s)
+ *   WAITING --its time--> CHILD --dies--> WAITING (back-off: 100 ms doubling to a quarter of the
+ *      |                                  lease, 10 s at most; 100 ms again after one lived 30 s)
  *      '--somebody connects--> ATTACHED --end of file--> WAITING
  *   BYE_KEEP, or no argv: KEEP, until somebody connects.
  *

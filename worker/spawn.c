@@ -17,6 +17,10 @@
 #include "worker/capture.h"
 #include "worker/slog.h"
 
+/* The child runs on a stack of its own until it executes, which AddressSanitizer takes for a
+ * mistake. */
+#define NOT_SANITIZED __attribute__((no_sanitize("address")))
+
 #define STRINGS_MAX                                                                                \
     262144 /* argv and env pointers of one task: more than execve takes by default */
 #define BASE_MAX   4096
@@ -164,7 +168,7 @@ static void execute_in_path(const struct order *o) {
     }
 }
 
-static int child(void *argument) {
+NOT_SANITIZED static int child(void *argument) {
     struct order *o = argument;
     if (setsid() < 0)
         return give_up(o, "setsid");
@@ -196,7 +200,7 @@ static int child(void *argument) {
     return give_up(o, "execute");
 }
 
-static int child_exits(void *argument) {
+NOT_SANITIZED static int child_exits(void *argument) {
     _exit(child(argument));
 }
 

@@ -21,6 +21,32 @@ for i = 1, #ids, 1000 do
 end
 
 local shapes, seen = {}, {}
+local afters, later = {}, {lists = {}, awaits = {}} -- of new tasks; written at the end
+
+local function name_of(record)
+    local at = HEAD_BYTES + 2 + byte(record, HEAD_BYTES + 1)
+    return sub(record, at + 1, at + byte(record, at))
+end
+
+-- The names that this batch is about, in as few calls as possible.
+local function prefetch_names()
+    local names, listed = {}, {}
+    local function list(name)
+        if name ~= '' and not listed[name] then
+            listed[name] = true
+            names[#names + 1] = name
+        end
+    end
+    for i = 1, #ids do
+        local name = name_of(ARGV[3 * i + 1])
+        while name and name ~= '' do
+            list(name)
+            name = match(name, '^(.*)/[^/]*$')
+        end
+        for ref in string.gmatch(ARGV[3 * i + 2], '.n:([^\n]+)') do list(ref) end
+    end
+    if #names > 0 then groups().prefetch(names) end
+end
 
 -- Tasks of one file share few shapes: remember them by the bytes that make them.
 local function shape_of_new(record)
@@ -38,7 +64,8 @@ end
 -- it is then looked at when this load closes.
 local function adopt(name, g)
     if load == 0 or g.load == load then return end
-    if g.dependants == 1 then call('SADD', open_key(load), name) end
+    -- One that is to end yet gets into the set when it does.
+    if g.dependants == 1 and g.pending == 0 then call('SADD', open_key(load), name) end
     g.load = load
 end
 
@@ -50,8 +77,12 @@ local function enter_group(name)
 end
 
 -- Gives a task the references it has in this file, and puts it where they say.
-local function set_refs(id, h, refs)
-    if refs ~= '' then
+local function set_refs(id, h, refs, new_task)
+    if new_task then
+        afters[#afters + 1] = id
+        afters[#afters + 1] = refs
+        h.flags = with_flag(h.flags, FLAG_AFTER)
+    elseif refs ~= '' then
         call('HSET', AFTER, id, refs)
         h.flags = with_flag(h.flags, FLAG_AFTER)
     elseif has_flag(h.flags, FLAG_AFTER) then
@@ -60,19 +91,18 @@ local function set_refs(id, h, refs)
     end
     local reason = dependencies().failed_ref(refs)
     if reason then
-        call('HDEL', AWAIT, id)
+        if not new_task then call('HDEL', AWAIT, id) end
         tries().fail_for(id, h, 'dependency', '', NOW, reason)
     else
-        dependencies().start_after(id, h, refs)
+        dependencies().start_after(id, h, refs, new_task and later)
     end
 end
 
 local function enter_new(id, record, refs)
     if load == 0 then record = sub(record, 1, 27) .. pack('>I6', NOW) .. sub(record, 34) end
     new = new + 1
-    local at = HEAD_BYTES + 2 + byte(record, HEAD_BYTES + 1)
-    local name_bytes = byte(record, at)
-    if name_bytes > 0 then enter_group(sub(record, at + 1, at + name_bytes)) end
+    local name = name_of(record)
+    if name ~= '' then enter_group(name) end
     if refs == '' then
         save_record(id, record)
         count('todo', 1)
@@ -81,7 +111,7 @@ local function enter_new(id, record, refs)
     end
     local h = decode(record)
     count('todo', 1)
-    set_refs(id, h, refs)
+    set_refs(id, h, refs, true)
 end
 
 local function is_changed(h, record)
@@ -135,6 +165,7 @@ local function enter_known(id, h, record, refs)
     end
 end
 
+prefetch_names()
 for i = 1, #ids do
     local id, record, refs = ids[i], ARGV[3 * i + 1], ARGV[3 * i + 2]
     if seen[id] then
@@ -146,5 +177,7 @@ for i = 1, #ids do
     end
     seen[id] = true
 end
+call_many('HSET', AFTER, afters, 2)
+if #later.awaits > 0 then dependencies().write_later(later) end
 flush()
 return {new, known, updated, duplicate, failed, retried}

@@ -1,6 +1,7 @@
 -- reconcile: after a mismatch in renew, a worker lists all it holds. No claim of its own may be under
 -- way. What the queue believes it holds but it does not goes back to todo (a lost claim answer); what it
--- holds and nobody has claimed since is its own again (a lost AOF tail, a lease that ended).
+-- holds and nobody has claimed since is its own again (a lost AOF tail, a lease that ended), unless what became
+-- of it is recorded: then the task waits for its next try.
 --
 -- ARGV  1 worker   2 incarnation   then for each task: id, try, nonce
 -- Answer {status, answer, ...}: status 'ok' or 'gone'; for each task 'yours', 'retaken' or 'stale'
@@ -10,10 +11,12 @@ even_when_full()
 local worker, incarnation = ARGV[1], ARGV[2]
 if call('HGET', worker_key(worker), 'incarnation') ~= incarnation then return {'gone'} end
 
-local ids, listed = {}, {}
+local ids, listed, newest = {}, {}, {}
 for i = 3, #ARGV, 3 do
-    ids[#ids + 1] = ARGV[i]
-    listed[ARGV[i]] = true
+    local id, try = ARGV[i], tonumber(ARGV[i + 1])
+    ids[#ids + 1] = id
+    listed[id] = true
+    newest[id] = max(newest[id] or 0, try)
 end
 local heads = fetch(ids)
 
@@ -24,26 +27,27 @@ local function drop(id, h, held_try)
     if h and h.state == IN_PROGRESS and h.tries == held_try then give_back(id, h) end
 end
 
-local answer = {'ok'}
-for i = 1, #ids do
-    local id, try, nonce, h = ids[i], tonumber(ARGV[3 * i + 1]), ARGV[3 * i + 2], heads[i]
+local function settle(id, try, nonce, h)
+    -- A worker lists several tries of a task when the AOF may have lost more than one result. The last counts.
+    if try < newest[id] then return 'stale' end
     local entry = call('HGET', held_key(worker), id)
     local held_try, held_nonce
     if entry then held_try, held_nonce = held_parts(entry) end
-    if h and h.state == IN_PROGRESS and held_try == try and held_nonce == nonce then
-        answer[i + 1] = 'yours'
-    elseif h and h.state == TODO and h.tries <= try then
+    if h and h.state == IN_PROGRESS and held_try == try and held_nonce == nonce then return 'yours' end
+    if h and h.state == TODO and h.tries <= try and not tries().recorded(id, try, nonce) then
         h.tries = try
         move(id, h, IN_PROGRESS)
         save(id, h)
         call('HSET', RUNNING, id, worker)
         call('HSET', held_key(worker), id, format('%d.%s.%d', try, nonce, NOW))
-        answer[i + 1] = 'retaken'
-    else
-        drop(id, h, held_try)
-        answer[i + 1] = 'stale'
+        return 'retaken'
     end
+    drop(id, h, held_try)
+    return 'stale'
 end
+
+local answer = {'ok'}
+for i = 1, #ids do answer[i + 1] = settle(ids[i], tonumber(ARGV[3 * i + 1]), ARGV[3 * i + 2], heads[i]) end
 
 local held = call('HGETALL', held_key(worker))
 for i = 1, #held, 2 do

@@ -84,20 +84,6 @@ ENDS.released = give_back
 
 function ENDS.tempfail(id, h, delay_ms) again_later(id, h, max(delay_ms, 1)) end
 
--- The result was recorded before under the same token: its try log ends with this try and nonce.
-local function recorded_before(id, try, nonce)
-    local log = call('HGET', TRY, id)
-    local token = pack('>H', try)
-    local bytes = tries().nonce_bytes(nonce)
-    local at = 1
-    while log and at < #log do
-        local size = unpack_struct('>H', log, at)
-        if sub(log, at + 2, at + 3) == token and sub(log, at + 55, at + 64) == bytes then return true end
-        at = at + 2 + size
-    end
-    return false
-end
-
 local function record(i)
     local base = FIRST + (i - 1) * WIDTH
     local id, try, nonce, outcome = ids[i], tonumber(ARGV[base + 1]), ARGV[base + 2], ARGV[base + 3]
@@ -109,7 +95,7 @@ local function record(i)
     local report_token = try .. '.' .. nonce
     if left[id] == report_token then return 'yours' end
     if left[id] or held_try ~= try or held_nonce ~= nonce or h.state ~= IN_PROGRESS then
-        if recorded_before(id, try, nonce) then return 'yours' end
+        if tries().recorded(id, try, nonce) then return 'yours' end
         count('stale', 1)
         return 'stale'
     end

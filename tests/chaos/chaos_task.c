@@ -5,7 +5,8 @@
  *
  *     S|B|E|D NUMBER TASK_ID TRY WORKER PID MONOTONIC_US EXIT_CODE
  *
- * S start, B alive, E end (written just before it leaves), D alive: a daemon it left behind.
+ * S start, B alive, E end (written just before it leaves), D alive: a process it left behind (each
+ * 5 ms).
  *
  *     chaos_task NUMBER ok|fail|flaky|again|hang|away|flood|tree MS
  */
@@ -18,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BEAT_MS = 100, DAEMON_MS = 20000, FLOOD_BYTES = 1 << 20 };
+enum { BEAT_MS = 100, DAEMON_BEAT_MS = 5, DAEMON_MS = 20000, FLOOD_BYTES = 1 << 20 };
 
 static int marks = -1;
 static const char *number;
@@ -32,21 +33,21 @@ static void mark(char what, int code) {
     struct timespec now;
     char line[512];
     clock_gettime(CLOCK_MONOTONIC, &now);
-    int len =
-        snprintf(line, sizeof line, "%c %s %s %s %s %d %lld %d\n", what, number,
-                 environment("DISTCOMP_TASK_ID"), environment("DISTCOMP_TRY"),
-                 environment("DISTCOMP_WORKER"), (int)getpid(),
-                 (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000, code);
+    int len = snprintf(line, sizeof line, "%c %s %s %s %s %d %lld %d\n", what, number,
+                       environment("DISTCOMP_TASK_ID"), environment("DISTCOMP_TRY"),
+                       environment("DISTCOMP_WORKER"), (int)getpid(),
+                       (long long)now.tv_sec * 1000000 + now.tv_nsec / 1000, code);
     if (len <= 0 || write(marks, line, (size_t)len) != len)
         _exit(120); /* a mark that is missing would be taken for a lost task */
 }
 
 static void pass(long ms, char what) {
+    const long beat = what == 'D' ? DAEMON_BEAT_MS : BEAT_MS;
     for (long step; ms > 0; ms -= step) {
-        step = ms < BEAT_MS ? ms : BEAT_MS;
+        step = ms < beat ? ms : beat;
         struct timespec wait = {step / 1000, step % 1000 * 1000000};
         nanosleep(&wait, NULL);
-        if (ms > BEAT_MS)
+        if (ms > beat)
             mark(what, 0);
     }
 }

@@ -1,6 +1,6 @@
 /*
- * clockstep.so - for LD_PRELOAD: adds to the wall clock the microseconds that the file CLOCKSTEP holds
- * (8 bytes, this machine's order), read at every call. The monotonic clock stays as it is.
+ * clockstep.so - for LD_PRELOAD: adds to the wall clock the microseconds that the file CLOCKSTEP
+ * holds (8 bytes, this machine's order), read at every call. The monotonic clock stays as it is.
  */
 #include <dlfcn.h>
 #include <fcntl.h>

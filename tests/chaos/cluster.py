@@ -107,6 +107,11 @@ class Station:
         self.worker.start()
         self.starts += 1
 
+    def excused(self):
+        """It left because it was told to, though late; or it could not begin, for want of a Redis."""
+        words = self.worker.log[-600:]
+        return "redisWorker: Redis at " in words or '"event":"left"' in words.splitlines()[-1]
+
     def lives(self):
         return bool(self.supervisor() or self.agent())
 
@@ -151,7 +156,7 @@ class Cluster:
             elif station.down_since is None:
                 station.down_since = now
             elif now - station.down_since > (0.3 if station.leaving else 1.0):
-                if not station.leaving and now - station.killed > 3:
+                if not station.leaving and now - station.killed > 3 and not station.excused():
                     lost.append(station.name)
                 station.start()
         return lost

@@ -132,8 +132,8 @@ class Verdict:
                 run.cause = self._cause_without_entry(id, run)
                 self.unrecorded[run.cause] += 1
                 if run.cause == "unexplained":
-                    self.problem(f"task {id} ({run.number}): try {run.number_of_try} on {run.worker} has marks but no "
-                                 f"entry in its log {self.logs.get(id)}")
+                    self.problem(f"task {id} ({run.number}): try {run.number_of_try} on {run.worker} lived {run.start:.3f}.."
+                                 f"{run.end:.3f}, code {run.code}; no entry in its log {self.logs.get(id)}")
             elif run.entry[1] == "finished" and run.code != 0:
                 self.problem(f"task {id}: try {run.number_of_try} is recorded as finished, its mark says {run.code}")
 
@@ -177,8 +177,8 @@ class Verdict:
 
     def _recorded(self, number, id, runs):
         entries = self.logs.get(id, [])
-        if len({(e[0], e[2]) for e in entries}) != len(entries) and \
-                len({(e[0], e[2], e[3], e[1]) for e in entries}) != len(entries):
+        told = [(e[0], e[2]) for e in entries if e[2].strip("0")]  # a lease may end twice over a try that was retaken
+        if len(set(told)) != len(told):
             self.counts["recorded twice"] += 1
             self.problem(f"task {number}: one try is recorded twice: {entries}")
         if sum(e[1] == "finished" for e in entries) > 1:
@@ -188,8 +188,10 @@ class Verdict:
             self.problem(f"task {number} is finished, its log ends otherwise: {entries}")
         # It ended well more than once: work that was done again.
         well = [run for run in runs if run.code == 0]
-        for run in well[:-1]:
-            self.reruns[self._fate(id, run)] += 1
+        counted = [run for run in well if run.entry and run.entry[1] == "finished"] or well[-1:]
+        for run in well:
+            if run is not counted[0]:
+                self.reruns[self._fate(id, run)] += 1
 
     def _fate(self, id, run):
         """Why a run's result did not count, or why another could run beside it."""

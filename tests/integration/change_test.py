@@ -1,5 +1,6 @@
 """cancelTask, holdTask, releaseTask, setTask, move…, removeFinishedTask; the verbs for workers; initRedis, cleanup."""
 import json
+import os
 import re
 import signal
 import subprocess
@@ -255,6 +256,13 @@ def test_cleanup(queue, q, tasks):
     assert queue("cleanup") == "0 tasks taken from lost workers, 0 workers forgotten, 0 loads closed\n"
 
 
+def test_remove_older_goes_by_the_time_of_redis(queue, redis):
+    queue("cancelTask", queue("addTask", *queue.flags, "--", "true", flags=False).split()[-1])
+    redis.command("CONFIG", "RESETSTAT")
+    assert queue("removeFinishedTask", "--older", "1h", "--failed") == "0 tasks removed\n"
+    assert redis.info("commandstats")["cmdstat_time"].startswith("calls=1,")
+
+
 def test_drain_resume_stop(queue, worker):
     for name in ("node1", "node2"):
         worker(name, health_report_interval="200ms", lease="2s", max_tasks=1)
@@ -266,6 +274,61 @@ def test_drain_resume_stop(queue, worker):
     assert queue.json("stopWorker", "node3") == {"workers": [{"name": "node3", "lost": False}]}
     assert w1.wait() == 0
     assert queue("stopWorker", "--all").endswith(" asked to finish what they run and leave\n")
+
+
+def start_wait(queue, *words):
+    line = [harness.program("redisManager"), *words, "--wait", *queue.flags]
+    return subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_stop_and_wait(queue, worker, box):
+    w1 = worker("w1", health_report_interval="200ms", lease="2s")
+    queue("addTask", *queue.flags, "--", f"while [ ! -e {box}/go ]; do sleep 0.02; done", flags=False)
+    queue.wait_counts(in_progress=1)
+    done = queue.run("stopWorker", "w1", "--wait", "--timeout", "300ms")
+    assert (done.returncode, done.stdout, done.stderr) == (
+        124, "1 worker asked to finish what it runs and leave\n0 workers have left\n",
+        "redisManager stopWorker: gave up after 300ms; 1 task still runs on w1\n")
+    done = queue.run("stopWorker", "w1", "--wait", "--timeout", "100ms", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (
+        124, {"workers": [{"name": "w1", "lost": False, "done": False}], "timed_out": True})
+    waiting = start_wait(queue, "stopWorker", "w1")
+    assert waiting.stdout.readline() == "1 worker asked to finish what it runs and leave\n"
+    assert w1.process.poll() is None and waiting.poll() is None
+    (box / "go").touch()
+    out, err = waiting.communicate(timeout=30)
+    assert (waiting.returncode, out, err) == (0, "1 worker has left\n", "")
+    assert queue.json("checkWorker")["workers"] == [] and w1.wait() == 0
+
+
+def test_drain_and_wait(queue, worker, box):
+    w1 = worker("w1", health_report_interval="200ms", lease="2s")
+    queue("addTask", *queue.flags, "--", f"while [ ! -e {box}/go ]; do sleep 0.02; done", flags=False)
+    queue.wait_counts(in_progress=1)
+    waiting = start_wait(queue, "drainWorker", "w1")
+    assert waiting.stdout.readline() == "1 worker asked to finish what it runs and take nothing new\n"
+    queue("resumeWorker", "w1")
+    out, err = waiting.communicate(timeout=30)
+    assert (waiting.returncode, out) == (1, "0 workers run nothing any more\n")
+    assert err == "redisManager drainWorker: w1 was asked for something else meanwhile, or started anew\n"
+    waiting = start_wait(queue, "drainWorker", "--all")
+    waiting.stdout.readline()
+    (box / "go").touch()
+    out, err = waiting.communicate(timeout=30)
+    assert (waiting.returncode, out, err) == (0, "1 worker runs nothing any more\n", "")
+    assert queue.counts()["finished"] == 1 and w1.process.poll() is None
+    assert queue.run("drainWorker", "w1", "--timeout", "1s").returncode == 2
+
+
+def test_a_lost_worker_is_not_waited_for(queue, worker):
+    lost = worker("w1", health_report_interval="100ms", lease="500ms")
+    harness.wait_until(lambda: queue.json("checkWorker")["workers"])
+    lost.signal(signal.SIGSTOP)
+    for pid in harness.descendants(lost.pid):
+        os.kill(pid, signal.SIGSTOP)
+    done = queue.run("stopWorker", "w1", "--wait", timeout=30)
+    assert (done.returncode, done.stdout) == (
+        0, "1 worker asked to finish what it runs and leave\n1 worker has left\n")
 
 
 def test_workers_that_are_not_there(queue, worker):

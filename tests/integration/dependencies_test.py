@@ -146,6 +146,45 @@ def test_a_load_of_several_batches_stays_open_until_its_end(queue, q):
     assert state_of(q)["last"] == "todo"
 
 
+def test_ended_names_that_a_load_of_several_batches_opens_again(queue, q):
+    """What waits for them is let go when that load closes, since nothing else ends."""
+    early = "#@ name=early\nshell:0:0:0:true early\n"
+    queue.load(early)
+    queue("cancelTask", by_command(q)["early"])
+    text = early + "#@ name=\n" + "".join(f"shell:0:0:0:true {n}\n" for n in range(1200))
+    queue.load(text + "#@ after_any=early\nshell:0:0:0:true late\n")
+    q.settle()
+    assert state_of(q)["late"] == "todo"
+
+
+def test_the_queue_is_asked_once_and_for_many_names_at_a_time(queue, redis, box):
+    count = 4000
+    (box / "first.jsonl").write_text(
+        "".join(json.dumps({"params": f"true {n}", "name": f"n{n}"}) + "\n" for n in range(count)))
+    (box / "second.jsonl").write_text(
+        "".join(json.dumps({"params": f"false {n}", "after": [f"n{n}"]}) + "\n" for n in range(count)))
+    queue("loadTask", box / "first.jsonl")
+    redis.command("CONFIG", "RESETSTAT")
+    queue("loadTask", box / "second.jsonl")
+    assert redis.info("commandstats")["cmdstat_hexists"].startswith(f"calls={count},")
+    assert int(redis.info("stats")["total_reads_processed"]) < 500
+
+
+def test_errors_are_told_in_the_order_of_the_file(queue, box):
+    """A reference that the queue is asked for is known to be wrong later than a line below it."""
+    path = box / "bad.jsonl"
+    path.write_text('{"params": "a", "after": "nowhere"}\nnonsense\n{"params": "b", "after": ["x", "y"]}\n'
+                    + '{"params": "c", "name": "c"}\n' * 3 + '{"params": "d", "after": "c"}\n{"bad": 1}\n')
+    done = queue.run("loadTask", path)
+    lines = [line.split(":")[1] for line in done.stderr.splitlines()[:-1]]
+    assert (done.returncode, lines) == (1, ["1", "2", "3", "8"]), done.stderr
+    assert done.stderr.endswith("has 4 errors; nothing was loaded\n")
+    path.write_text("nonsense\n" * 3 + '{"params": "a", "after": "nowhere"}\n' * 10 + "nonsense\n" * 30)
+    told = queue.run("loadTask", path).stderr.splitlines()
+    assert [line.split(":")[1] for line in told[:20]] == [str(n) for n in range(1, 21)]
+    assert told[20].endswith(": and 23 more")
+
+
 def test_many_dependants(queue, q):
     queue.load("#@ name=a\nshell:1:0:0:echo a\n#@ name= after=a\n" +
                "".join(f"shell:1:0:0:echo b{i}\n" for i in range(3000)))

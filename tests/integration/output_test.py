@@ -2,8 +2,10 @@
 import json
 import os
 import signal
+import struct
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -215,6 +217,64 @@ def test_follow_survives_a_restart_of_redis(queue, redis, worker, box):
     out, err = following.communicate(timeout=60)
     assert seen + out == "".join(f"{n}\n" for n in range(1, 2001)).encode(), (following.returncode, err)
     assert following.returncode == 0 and err.count(b"\n") == 1 and b"waiting for it to come back" in err
+
+
+def readers_channel(redis, but=None):
+    """The channel that a reader is subscribed to, another one than `but`."""
+    def find():
+        channels = [c for c in redis.command("PUBSUB", "CHANNELS", "*:follow:*") if c != but]
+        return channels[0] if channels else None
+
+    return harness.wait_until(find, what="a reader's channel")
+
+
+def placed(kind, place, text):
+    return kind + struct.pack(">Q", place) + text
+
+
+def test_follow_sees_duplicates_and_gaps(queue, redis, worker, box):
+    worker()
+    task = add(queue, "--", f"echo first; while [ ! -e {box}/go ]; do sleep 0.02; done; echo last")
+    following = follow(queue, task)
+    assert read_until(following, b"first\n") == b"first\n"
+    channel = readers_channel(redis)
+    redis.command("PUBLISH", channel, placed(b"o", 0, b"first\n"))
+    redis.command("PUBLISH", channel, placed(b"o", 3, b"st\nnext\n"))
+    assert read_until(following, b"next\n") == b"next\n"
+    redis.command("PUBLISH", channel, placed(b"o", 1000, b"far\n"))
+    readers_channel(redis, but=channel)
+    Path(box, "go").touch()
+    out, err = following.communicate(timeout=30)
+    # The worker, asked from place 11 on, sends what it has from there: nothing; the result has 11 bytes.
+    assert (following.returncode, out, err) == (0, b"", b"")
+
+
+def test_follow_loses_nothing_with_the_workers_connection(queue, redis, worker, box):
+    worker()
+    task = add(queue, "--", "i=0; while [ $i -lt 1000 ]; do i=$((i + 1)); echo $i; sleep 0.005; done")
+    following = follow(queue, task)
+    seen = read_until(following, b"\n50\n")
+    for _ in range(2):
+        redis.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        lines = seen.count(b"\n")
+        seen += read_until(following, b"\n%d\n" % (lines + 60))
+    out, _ = following.communicate(timeout=60)
+    assert seen + out == "".join(f"{n}\n" for n in range(1, 1001)).encode()
+    assert following.returncode == 0
+
+
+def test_a_worker_sends_from_the_places_asked_for(queue, redis, worker, box):
+    worker("w1")
+    task = add(queue, "--", f"echo 0123456789; echo abcdef >&2; while [ ! -e {box}/go ]; do sleep 0.02; done")
+    queue.wait_counts(in_progress=1)
+    reader = redis.connect()
+    reader.command("SUBSCRIBE", "mine")
+    wake = redis.command("PUBSUB", "CHANNELS", "*:wake:w1")[0]
+    redis.command("PUBLISH", wake, f"follow {task} mine 4 1")
+    sent = sorted(reader.receive()[2] for _ in range(2))
+    assert sent == [placed(b"e", 1, b"bcdef\n"), placed(b"o", 4, b"456789\n")]
+    Path(box, "go").touch()
+    assert reader.receive()[2] == b"x"
 
 
 def test_follow_ends_quietly_when_interrupted_or_unread(queue, worker, box):

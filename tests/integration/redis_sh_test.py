@@ -170,3 +170,23 @@ def test_bad_usage_is_exit_2(redis_sh, box, words):
     if words[0] != "launch":
         words = ["start", "--dir", box / "data", *words]
     assert redis_sh(*words, check=False).returncode == 2
+
+
+def test_an_aof_that_ends_within_a_script_is_mended(box, redis_sh):
+    """Half of a script must not take effect, not even at the start after the next (redis 7 itself lets it)."""
+    redis_sh("start", "--dir", box / "data", "--port", free_port())
+    client = connect(box)
+    client.command("SET", "before", 1)
+    client.command("EVAL", "redis.call('SET', 'half', 1) redis.call('SET', 'whole', 1)", 0)
+    os.kill(pid_of(box), signal.SIGKILL)
+    aof, = (box / "data/appendonlydir").glob("*.incr.aof")
+    data = aof.read_bytes()
+    aof.write_bytes(data[:data.rindex(b"whole") + 2])
+    said = redis_sh("start", "--dir", box / "data").stderr
+    assert "torn" in said and "bytes" in said
+    client = connect(box)
+    client.command("EVAL", "redis.call('SET', 'a', 1) redis.call('SET', 'b', 1)", 0)
+    os.kill(pid_of(box), signal.SIGKILL)
+    assert "torn" not in redis_sh("start", "--dir", box / "data").stderr
+    assert sorted(connect(box).command("KEYS", "*")) == [b"a", b"b", b"before"]
+    redis_sh("stop")

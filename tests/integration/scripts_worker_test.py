@@ -156,6 +156,47 @@ def test_lost_aof_tail_heals_when_the_result_was_in_it(q):  # noqa: F811
     assert q.state(task) == "finished"
 
 
+@pytest.mark.parametrize("outcome", ["failed", "tempfail", "returned"])
+def test_a_try_that_was_recorded_is_not_retaken(q, outcome):  # noqa: F811
+    """Redis was restarted, and lost nothing: the worker lists what it reported in the last seconds. Found by chaos: the
+    try was taken back and its failure recorded, and counted, once more."""
+    q.register()
+    [task] = q.add()
+    claimed = q.claim()
+    q.report((claimed[0], outcome, {"delay": 1}))
+    wait_until(lambda: q.settle() and q.state(task) == "todo")
+    before = q.record(task), q.log(task)
+    assert q.reconcile(claimed) == ["ok", "stale"]
+    assert q.state(task) == "todo"
+    assert q.report((claimed[0], outcome, {"delay": 1})) == ["yours"]
+    assert (q.record(task), q.log(task)) == before, "recorded once, counted once"
+
+
+def test_lost_aof_tail_with_two_results_of_one_task(q):  # noqa: F811
+    """The worker lists both tries; the counts follow one of them only. Found by chaos."""
+    q.register()
+    [task] = q.add()
+    before = q.dump()
+    [first] = q.claim()
+    q.report((first, "tempfail", {"delay": 1}))
+    wait_until(lambda: q.settle() and q.state(task) == "todo")
+    [second] = q.claim()
+    q.finish(second)
+    q.restore(before)
+    assert q.reconcile([first, second]) == ["ok", "stale", "retaken"]
+    q.check()
+    assert q.report((first, "tempfail", {"delay": 1}), (second, "finished")) == ["stale", "recorded"]
+    assert q.state(task) == "finished"
+
+
+def test_an_id_that_comes_twice_counts_once(q):  # noqa: F811
+    [task, other] = q.add(2)
+    assert q.run("cancel", task.id, task.id) == [1, 0, 1]
+    assert q.run("hold", other.id, other.id) == [1, 1]
+    assert q.run("release", other.id, other.id) == [1, 1]
+    assert q.run("retry", task.id, task.id) == [1, 1]
+
+
 def test_reconcile_of_a_newer_claim_that_the_worker_does_not_know(q):  # noqa: F811
     """It lists an old try of a task of which the queue believes that it has a newer one."""
     q.register()

@@ -104,6 +104,15 @@ def test_what_no_live_worker_has(queue, worker, wait_until, words, reason):
     assert re.fullmatch(reason, told), told
 
 
+def test_what_a_worker_keeps_free_is_as_it_says(queue, worker, wait_until):
+    """The worker's setting, of which the manager's configuration knows nothing."""
+    worker("w1", memory="4GiB", min_dram_gb_accept_new_task=3, **FAST)
+    wait_until(lambda: queue.json("checkWorker")["workers"])
+    task = add(queue, "--min_dram", "1.5GiB", "--", "true")
+    assert why(queue, task) == [
+        "it needs 1.5 GiB of memory; the largest live worker, w1, has 1.0 GiB for tasks"]
+
+
 def test_too_many_cores(queue, worker, wait_until):
     worker("w1", cpus=2)
     wait_until(lambda: queue.json("checkWorker")["workers"])

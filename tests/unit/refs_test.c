@@ -87,12 +87,12 @@ static void test_own_groups_are_passed_over(void **state) {
     refs_free(&refs);
 }
 
-static void test_restart(void **state) {
+static void test_settle(void **state) {
     (void)state;
     struct refs refs;
     refs_init(&refs, NULL);
     define(&refs, "a");
-    refs_restart(&refs);
+    refs_settle(&refs);
     expect(&refs, NULL, "a", NULL, NULL);
     refs_free(&refs);
 }
@@ -102,7 +102,7 @@ int main(void) {
         cmocka_unit_test(test_defined_names),
         cmocka_unit_test(test_beside_first_then_above),
         cmocka_unit_test(test_own_groups_are_passed_over),
-        cmocka_unit_test(test_restart),
+        cmocka_unit_test(test_settle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

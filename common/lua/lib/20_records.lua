@@ -21,13 +21,20 @@ local function encode(h)
            sub(h.record, HEAD_BYTES + 1)
 end
 
--- Heads of these ids, in their order; false where there is no such task.
+-- Heads of these ids, in their order; false where there is no such task. An id that comes twice has one head:
+-- whoever looks at the second sees what became of the first.
 local function fetch(ids)
-    local heads = {}
+    local heads, seen = {}, {}
     for i = 1, #ids, 1000 do
         local records = call('HMGET', TASK, unpack(ids, i, min(i + 999, #ids)))
         for j = 1, #records do
-            heads[i + j - 1] = records[j] and decode(records[j])
+            local id = ids[i + j - 1]
+            local h = seen[id]
+            if h == nil then
+                h = records[j] and decode(records[j])
+                seen[id] = h
+            end
+            heads[i + j - 1] = h
         end
     end
     return heads

@@ -21,19 +21,27 @@ local function groups()
     local GROUP = '>I4I4I4I4I4BI6'
     local by_name, open_loads = {}, {}
 
-    local function group(name)
-        local g = by_name[name]
-        if g == nil then
-            local packed = call('HGET', NAME, name)
-            g = {known = packed and true or false, total = 0, pending = 0, finished = 0, failed = 0,
-                 cancelled = 0, dependants = 0, load = 0}
-            if packed then
-                g.total, g.pending, g.finished, g.failed, g.cancelled, g.dependants, g.load =
-                    unpack_struct(GROUP, packed)
-            end
-            by_name[name] = g
+    local function enter(name, packed)
+        local g = {known = packed and true or false, total = 0, pending = 0, finished = 0, failed = 0,
+                   cancelled = 0, dependants = 0, load = 0}
+        if packed then
+            g.total, g.pending, g.finished, g.failed, g.cancelled, g.dependants, g.load =
+                unpack_struct(GROUP, packed)
         end
+        by_name[name] = g
         return g
+    end
+
+    local function group(name) return by_name[name] or enter(name, call('HGET', NAME, name)) end
+
+    -- Reads many names at once, for group() to find.
+    local function prefetch(names)
+        for i = 1, #names, 1000 do
+            local part = call('HMGET', NAME, unpack(names, i, min(i + 999, #names)))
+            for j = 1, #part do
+                if not by_name[names[i + j - 1]] then enter(names[i + j - 1], part[j]) end
+            end
+        end
     end
 
     -- Calls f(group, name) for a name and each that it lies in: a/b/c, a/b, a.
@@ -92,8 +100,8 @@ local function groups()
         if #args > 0 then call_many('HSET', NAME, args, 2) end
     end
 
-    groups_made = {group = group, each_group = each_group, group_open = group_open,
-                   moved = moved, write = write}
+    groups_made = {group = group, prefetch = prefetch, each_group = each_group,
+                   group_open = group_open, moved = moved, write = write}
     return groups_made
 end
 

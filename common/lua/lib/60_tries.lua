@@ -89,6 +89,19 @@ local function tries()
         end
     end
 
-    tries_made = {nonce_bytes = nonce_bytes, fail_for = fail_for, lose = lose, write = write}
+    -- Whether the result of this very try was recorded: its log has an entry with this number and nonce.
+    local function recorded(id, try, nonce)
+        local log = call('HGET', TRY, id)
+        local token, bytes = pack('>H', try), nonce_bytes(nonce)
+        local at = 1
+        while log and at < #log do
+            local size = unpack_struct('>H', log, at)
+            if sub(log, at + 2, at + 3) == token and sub(log, at + 55, at + 64) == bytes then return true end
+            at = at + 2 + size
+        end
+        return false
+    end
+
+    tries_made = {recorded = recorded, fail_for = fail_for, lose = lose, write = write}
     return tries_made
 end

@@ -29,7 +29,8 @@ local function dependencies()
         if sub(ref, 1, 1) == 'n' then
             local g = groups().group(what)
             g.dependants, g.dirty = 1, true
-            if groups().group_open(g) then call('SADD', open_key(g.load), what) end
+            -- One that is to end yet gets there when it does (groups().write).
+            if g.pending == 0 and groups().group_open(g) then call('SADD', open_key(g.load), what) end
         else
             local record = current(what)
             local flags = with_flag(byte(record, 2), FLAG_DEPENDANTS)
@@ -53,26 +54,49 @@ local function dependencies()
     end
 
     -- Puts a task where its references (lines of `after`, none of them failed) say: waiting or todo; held
-    -- stays held.
-    local function start_after(id, h, refs)
+    -- stays held. later: {lists = {}, awaits = {}} of an operation that writes many at once, by
+    -- write_later, for tasks that are new.
+    local function start_after(id, h, refs, later)
         local waiting = 0
         h.generation = (h.generation + 1) % 65536
         for line in string.gmatch(refs, '[^\n]+') do
             local ref = sub(line, 2)
             if ref_status(ref) == 'open' then
-                call('RPUSH', dependants_key(ref), format('%s%s.%x', sub(line, 1, 1), id, h.generation))
-                mark_dependants(ref)
+                local entry = format('%s%s.%x', sub(line, 1, 1), id, h.generation)
+                if later and sub(ref, 1, 1) == 'n' then
+                    local list = later.lists[ref]
+                    if not list then
+                        list = {}
+                        later.lists[ref] = list
+                        mark_dependants(ref)
+                    end
+                    list[#list + 1] = entry
+                else
+                    call('RPUSH', dependants_key(ref), entry)
+                    mark_dependants(ref)
+                end
                 waiting = waiting + 1
             end
         end
         if waiting > 0 then
-            call('HSET', AWAIT, id, waiting)
+            if later then
+                later.awaits[#later.awaits + 1] = id
+                later.awaits[#later.awaits + 1] = waiting
+            else
+                call('HSET', AWAIT, id, waiting)
+            end
             if h.state ~= HELD then move(id, h, WAITING) end
             save(id, h)
         else
-            call('HDEL', AWAIT, id)
+            if not later then call('HDEL', AWAIT, id) end
             if h.state == HELD then save(id, h) else to_todo(id, h) end
         end
+    end
+
+    -- To be called before flush(), which looks at how long the lists are of names that have ended.
+    local function write_later(later)
+        for ref, list in pairs(later.lists) do call_many('RPUSH', dependants_key(ref), list, 1) end
+        call_many('HSET', AWAIT, later.awaits, 2)
     end
 
     -- Queues a failed or cancelled task again, with its counts at 0. False, and nothing is done, when a
@@ -132,8 +156,8 @@ local function dependencies()
         return call('EXISTS', FANOUT) == 1
     end
 
-    dependencies_made = {failed_ref = failed_ref, start_after = start_after, restart = restart,
-                         fan_out = fan_out}
+    dependencies_made = {failed_ref = failed_ref, start_after = start_after, write_later = write_later,
+                         restart = restart, fan_out = fan_out}
     return dependencies_made
 end
 

@@ -28,7 +28,7 @@ run() {
 
 cd "$dir"
 say bash ./redis.sh
-bash "$here/redis.sh" start --dir "$dir/redis" | head -n 1
+bash "$here/redis.sh" start --dir "$dir/redis" | sed -n 1,1p
 
 say "bash taskfiles/compress.sh >compress.task; head -n 4 compress.task"
 bash "$here/taskfiles/compress.sh" >compress.task
@@ -44,9 +44,9 @@ run redisManager waitTask --name compress --timeout 120 || { cat worker.log; exi
 run redisManager checkTask --finished false --failed false --todo false --in_progress false
 run redisManager checkWorker
 
-say "redisManager exportTask --name compress --file compress.csv; cut -d , -f 1,9-11,18,21,22 compress.csv | head -n 4"
+say "redisManager exportTask --name compress --file compress.csv; cut -d , -f 1,9-11,18,21,22 compress.csv | sed -n 1,4p"
 redisManager exportTask --quiet --name compress --file compress.csv
-cut -d , -f 1,9-11,18,21,22 compress.csv | head -n 4
+cut -d , -f 1,9-11,18,21,22 compress.csv | sed -n 1,4p
 
 say "awk -f taskfiles/compress.awk compress.csv"
 awk -f "$here/taskfiles/compress.awk" compress.csv

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -114,10 +115,11 @@ void agent_set_mode(struct agent *a, enum agent_mode mode) {
     }
 }
 
-/* The supervisor is dead and what it left has been ended: tell the queue, then start anew. */
+/* The supervisor is dead and what it left has been ended: tell the queue, then start anew. If it
+ * died before it had told all of its tasks, the next incarnation's register does. */
 static void be_born_again(struct agent *a) {
     bool late = mono_diff(mono_now(), a->leave_since) >= LEAVE_MOST_MS / 2;
-    if (unfinished(a) > 0 && !late)
+    if (a->super_ready && unfinished(a) > 0 && !late)
         return;
     log_event(LOG_WARN, "supervisor_restart", kv_uint("unreported", unfinished(a)));
     unsetenv("DISTCOMP_AGENT_FD");
@@ -161,6 +163,8 @@ static void agent_step(uv_prepare_t *prepare) {
         report_step(a);
         claim_step(a);
         leave_step(a);
+    } else if (a->super_gone && !a->ended) {
+        be_born_again(a);
     }
     if (!a->super_gone)
         superlink_flush(a->super);
@@ -366,6 +370,10 @@ static void connect_all(struct agent *a, int supervisor_fd) {
     buf_addf(&channel, "%s:%s%s", key.data, CHANNEL_WAKE, a->config->name);
     a->queue_key = buf_detach(&key);
     a->super = superlink_new(&a->loop, supervisor_fd, &super);
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    if (getsockopt(supervisor_fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0)
+        a->supervisor_pid = (uint32_t)peer.pid; /* it may die before its WELCOME */
     struct wire_hello hello = {WIRE_VERSION, (uint32_t)getpid()};
     superlink_send(a->super, WIRE_HELLO, &hello, sizeof hello, NULL, 0);
     a->redis = redisio_new(&a->loop, &a->endpoint, channel.data, &redis);

@@ -235,7 +235,8 @@ inline script_report(who, job, ticket, result) {
           fi
        fi
     fi;
-    printf("  report worker%d task%d token %d outcome %d: answer %d, task now %d\n", who, job, ticket, result, answer, task[job].state);
+    printf("  report worker%d task%d token %d outcome %d: answer %d, task now %d\n", who, job, ticket, result,
+           answer, task[job].state);
     got = 0; wait_first = 0;
     promises()
   }

@@ -13,6 +13,7 @@ what it does and what came out.
 import json
 import os
 import random
+import signal
 import sys
 import tempfile
 import threading
@@ -48,7 +49,7 @@ class Loader(threading.Thread):
         self.cluster, self.tasks = cluster, tasks
         self.wanted, self.dirty, self.ended = 0, threading.Event(), threading.Event()
         self.loads = self.failures = 0
-        self.said = {}
+        self.said, self.wrong = {}, []
 
     def want(self, batch):
         self.wanted = max(self.wanted, batch)
@@ -62,7 +63,10 @@ class Loader(threading.Thread):
         done = self.cluster.queue.run("loadTask", "--taskfile", path, "--json")
         self.loads += 1
         if done.returncode == 0:
-            self.said = json.loads(done.stdout)
+            try:
+                self.said = json.loads(done.stdout)
+            except ValueError:
+                self.wrong.append(f"loadTask --json left with 0 and said {done.stdout[:300]!r} {done.stderr[:300]!r}")
             return True
         self.failures += 1
         self.said = {"error": done.stderr[-300:]}
@@ -177,6 +181,7 @@ def run(box, seed, seconds, total):
     for _ in range(3):  # the last of them must find nothing missing
         if not loader.load():
             problems.append(f"a load into a healthy Redis failed: {loader.said}")
+    problems += loader.wrong
     if loader.said.get("new"):
         problems.append(f"loading the same file again added tasks: {loader.said}")
     cluster.queue.run("resumeWorker", "--all")
@@ -215,6 +220,7 @@ def main():
     if not TASK.exists():
         sys.exit(f"chaos: {TASK} is not built; run make chaos")
     harness.become_subreaper()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
     box = Path(tempfile.mkdtemp(prefix="dc", dir="/tmp"))
     environment = harness.clean_environment(box)
     if "DISTCOMP_KEEP" in os.environ:

@@ -31,6 +31,13 @@ def command_of(pid):
         return []
 
 
+def name_of(pid):
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return None
+
+
 def send(pid, number):
     """False when there was nobody to signal."""
     try:
@@ -133,7 +140,8 @@ class Cluster:
         """Takes the dead that nobody else waits for: this process is everybody's last parent."""
         wanted = {s.worker.process.pid for s in self.stations} | {self.redis.process.pid, self.proxy.pid}
         for pid, parent in harness.parents().items():
-            if parent == os.getpid() and pid not in wanted and harness.process_state(pid) == "Z":
+            if parent == os.getpid() and pid not in wanted and harness.process_state(pid) == "Z" and \
+                    name_of(pid) != "redisManager":  # whoever called that wants its exit code
                 try:
                     os.waitpid(pid, os.WNOHANG)
                 except ChildProcessError:

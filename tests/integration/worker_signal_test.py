@@ -1,11 +1,13 @@
 """The table of signals in docs/operations.md, row by row, and the deaths of agent and supervisor."""
 import os
 import signal
+import socket
+import subprocess
 import time
 
 import pytest
 
-from harness import is_running, parents, process_state, wait_until
+from harness import is_running, parents, process_state, program, wait_until
 from tasks import Tasks, numbers
 
 FAST = {"health_report_interval": "100ms", "lease": "2s", "retry_backoff": "50ms"}
@@ -212,3 +214,18 @@ def test_agent_that_cannot_stay_alive_is_not_restarted_in_a_hurry(running):
     starts = w.log.count("starting an agent again in ")
     assert 1 <= starts <= 4
     assert "again in 200 ms" in w.log
+
+
+def test_a_supervisor_that_dies_before_it_has_told_its_tasks(redis, box, queue):
+    """Its agent becomes a worker all the same. Found by chaos: it waited for the rest of the list for ever."""
+    ours, theirs = socket.socketpair()
+    line = [program("redisWorker"), "--redis", redis.url, "--name", "w1", "--state_dir", str(box / "w1")]
+    with open(box / "w1.log", "wb") as log:
+        agent = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[theirs.fileno()],
+                                 env={**os.environ, "DISTCOMP_AGENT_FD": str(theirs.fileno())})
+    theirs.close()
+    assert ours.recv(100), "it says hello"
+    ours.close()
+    wait_until(lambda: b"w1" in redis.command("SMEMBERS", "distcomp:{default}:workers"), 20,
+               what=lambda: (box / "w1.log").read_text())
+    assert int((box / "w1/lock").read_text()) == agent.pid, "in its own place"

@@ -121,7 +121,9 @@ static void on_renew(void *arg, const redisReply *reply) {
         a->registered = false;
         return;
     }
-    struct wire_lease lease = {(uint64_t)a->config->lease_ms};
+    /* It counts from when it was asked for: Redis cannot have renewed it earlier. */
+    int64_t left = a->config->lease_ms - mono_diff(mono_now(), a->renewed);
+    struct wire_lease lease = {left > 0 ? (uint64_t)left : 1};
     superlink_send(a->super, WIRE_LEASE, &lease, sizeof lease, NULL, 0);
     if (answer.status == RENEW_MISMATCH)
         a->reconcile_wanted = true;

@@ -26,7 +26,8 @@ local RECORDS, SKIPS = 64, 100 -- of a list, looked at at once; passed over in a
 local WAKE_SHAPES, WAKE_PROBES, WAKING_MS = 16, 64, 200
 
 local me = call('HMGET', worker_key(worker), 'incarnation', 'want', 'request', 'claimed')
-if me[1] ~= incarnation then return {'gone', -1, -1} end
+-- A claim may arrive after its worker's lease has ended; what it gave would be nobody's to take back.
+if me[1] ~= incarnation or not has_lease(worker) then return {'gone', -1, -1} end
 
 if me[3] == request then
     local answer = {'ok', next_due(), -1}

@@ -9,20 +9,25 @@
 
 even_when_full()
 local worker, incarnation = ARGV[1], ARGV[2]
-if call('HGET', worker_key(worker), 'incarnation') ~= incarnation then return {'gone'} end
+if call('HGET', worker_key(worker), 'incarnation') ~= incarnation or not has_lease(worker) then
+    return {'gone'}
+end
+
+local function token(id, try, nonce) return format('%s.%d.%s', id, try, nonce) end
 
 local ids, listed, newest = {}, {}, {}
 for i = 3, #ARGV, 3 do
     local id, try = ARGV[i], tonumber(ARGV[i + 1])
     ids[#ids + 1] = id
-    listed[id] = true
+    listed[token(id, try, ARGV[i + 2])] = true
     newest[id] = max(newest[id] or 0, try)
 end
 local heads = fetch(ids)
 
--- The worker does not have it under the token it was given: somebody else may.
-local function drop(id, h, held_try)
-    if not held_try then return end
+-- The worker does not have it under the token it was given: somebody else may. (If it lists that token
+-- beside another, it is settled there.)
+local function drop(id, h, held_try, held_nonce)
+    if not held_try or listed[token(id, held_try, held_nonce)] then return end
     release_hold(id, worker)
     if h and h.state == IN_PROGRESS and h.tries == held_try then give_back(id, h) end
 end
@@ -42,7 +47,7 @@ local function settle(id, try, nonce, h)
         call('HSET', held_key(worker), id, format('%d.%s.%d', try, nonce, NOW))
         return 'retaken'
     end
-    drop(id, h, held_try)
+    drop(id, h, held_try, held_nonce)
     return 'stale'
 end
 
@@ -51,8 +56,7 @@ for i = 1, #ids do answer[i + 1] = settle(ids[i], tonumber(ARGV[3 * i + 1]), ARG
 
 local held = call('HGETALL', held_key(worker))
 for i = 1, #held, 2 do
-    local id = held[i]
-    if not listed[id] then drop(id, fetch({id})[1], (held_parts(held[i + 1]))) end
+    drop(held[i], fetch({held[i]})[1], held_parts(held[i + 1]))
 end
 flush()
 return answer

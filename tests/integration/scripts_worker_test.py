@@ -471,3 +471,31 @@ def test_init_of_a_queue_with_everything_in_it(q):  # noqa: F811
     assert q.run("init", 1) == [b"ok", 5]
     left = [s for s in q.suffixes() if not s.startswith("dependants:")]
     assert left == ["lease", "worker:w1", "workers"]
+
+
+def test_a_claim_that_arrives_after_the_lease_gives_nothing(q):  # noqa: F811
+    """It would be held by a worker that no lease covers, and nobody would ever take it back."""
+    q.register()
+    q.register("w2", "i2")
+    task, = q.add()
+    q.redis("ZREM", "lease", "w1")
+    assert q.claim().status == "gone"
+    assert q.reconcile([]) == ["gone"]
+    assert q.state(task) == "todo"
+    q.register()
+    assert ids(q.claim()) == [task.id]
+
+
+def test_reconcile_of_one_try_under_two_tokens_keeps_the_one_that_is_held(q):  # noqa: F811
+    """The claim was in the lost tail of the AOF, and the next one brought the same try again."""
+    q.register()
+    task, = q.add()
+    before = q.dump()
+    forgotten = q.claim()
+    q.restore(before)
+    again = q.claim()
+    assert [c.number for c in forgotten] == [c.number for c in again]
+    assert q.reconcile([*again, *forgotten]) == ["ok", "yours", "stale"]
+    assert q.state(task) == "in_progress"
+    assert q.reconcile([*forgotten, *again]) == ["ok", "stale", "yours"]
+    q.finish(*again)

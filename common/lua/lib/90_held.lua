@@ -13,6 +13,9 @@ local function held_parts(entry)
     return tonumber(try), nonce, tonumber(start)
 end
 
+-- Whether a worker counts as alive: its lease was not ended (maintain.lua).
+local function has_lease(worker) return call('ZSCORE', LEASE, worker) ~= false end
+
 -- Tells a worker to look at what is asked of it (renew at once).
 local function notify(worker) call('PUBLISH', wake_channel(worker), 'command') end
 

@@ -54,8 +54,8 @@
       "days that results of ended tasks are kept; 0: for ever") \
     X(BYTES, keep_output_bytes, "keep_output_bytes", "0", 0, SETTING_MEM_MAX, NULL, BOTH, \
       "most that all outputs in Redis may take, the oldest go first; 0: 5 % of its machine's memory") \
-    X(COUNT, wait_replicas, "wait_replicas", "0", 0, 16, NULL, BOTH, \
-      "replicas of Redis that must have a load or result before it is acknowledged") \
+    X(COUNT, wait_replicas, "wait_replicas", "0", 0, 16, NULL, MANAGER, \
+      "replicas of Redis that must have a load before it is acknowledged") \
     X(WORD, name, "name", "", 0, 64, NULL, WORKER, "name of this worker; the host name by default") \
     X(CORES, cpus_mcpu, "cpus", "0", 0, 1000000000, NULL, WORKER, "cores to use; 0: all") \
     X(GIB, memory_bytes, "memory", "0", 0, SETTING_MEM_MAX, NULL, WORKER, \

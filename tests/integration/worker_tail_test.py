@@ -16,7 +16,7 @@ def tasks(queue, redis):
 
 @pytest.mark.parametrize("away_s", [0, 4])
 def test_a_lost_result_is_reported_again(tasks, worker, redis, box, away_s):
-    """However long Redis stays away. Found by chaos: after 3 s the worker had let go of it, and the task ran again."""
+    """However long Redis stays away: once, after 3 s, the worker had let go of it, and the task ran again."""
     w = worker(**FAST)
     task = tasks.add(f"until [ -e {box}/go ]; do sleep 0.02; done; echo ran >> {box}/ran; echo kept").wait("in_progress")
     w.wait_event("registered")

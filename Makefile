@@ -13,7 +13,7 @@ PREFIX   ?= /usr/local
 DESTDIR  ?=
 PYTHON   ?= /usr/bin/python3
 PYTEST_FLAGS ?=
-FUZZ_SECONDS ?= 30
+FUZZ_SECONDS ?= 60
 
 comma := ,
 ifeq ($(SANITIZE),)
@@ -204,9 +204,12 @@ recovery: all $(CHAOS_PROGRAMS)
 chaos_environment = DISTCOMP_BIN='$(abspath $(BIN))' CHAOS_BIN='$(abspath $(BUILD)/tests/chaos)'
 .PHONY: chaos recovery
 
-memcheck: $(UNIT_PROGRAMS)
-	@WRAP='valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9' \
-	  bash tests/lib/unit.sh $(UNIT_PROGRAMS)
+# The unit tests, and a whole session of manager and worker, under valgrind.
+memcheck: tests-built
+	@WRAP='env UNDER_VALGRIND=1 valgrind -q --leak-check=full --errors-for-leak-kinds=definite --error-exitcode=9' \
+	  DISTCOMP_CI= bash tests/lib/unit.sh $(UNIT_PROGRAMS)
+	@DISTCOMP_BIN='$(abspath $(BIN))' DISTCOMP_HELPERS='$(abspath $(BUILD)/tests/lib)' PYTHON='$(PYTHON)' \
+	  bash tests/lib/memcheck.sh $(addprefix tests/integration/,session_test.py add_test.py)
 
 bench: deps-bench
 	$(submake) all bench-built
@@ -280,11 +283,11 @@ help:
 	@echo 'make lint         clang-format, clang-tidy, cppcheck, shellcheck, Lua   (make deps-lint first)'
 	@echo 'make format       clang-format, in place'
 	@echo 'make bench        measure, side by side with other tools; BENCH=exec for one part'
-	@echo 'make fuzz         fuzz the parsers for FUZZ_SECONDS=30 each (needs clang)'
+	@echo 'make fuzz         fuzz the parsers for FUZZ_SECONDS=60 each (needs clang)'
 	@echo 'make chaos        kill everything at random and account for every task; CHAOS_SEED= CHAOS_MINUTES='
 	@echo 'make recovery     how long it takes until all is right again after each kind of death'
 	@echo 'make model        check the protocol model with Spin, seeded faults too (two minutes)'
-	@echo 'make memcheck     the unit tests under valgrind'
+	@echo 'make memcheck     the unit tests and a whole session under valgrind'
 	@echo 'make deps         install what building needs (apt); deps-test, deps-lint, deps-bench too'
 	@echo 'make install      PREFIX=/usr/local DESTDIR=;  make uninstall'
 	@echo 'V=1 shows commands, WERROR=1, SANITIZE=address,undefined or thread (build-asan, build-tsan)'

@@ -13,14 +13,23 @@
 
 #define PATIENCE_US (10 * (int64_t)US_PER_S)
 
+/* A process that executes a program just now cannot be judged (stray.h): it is looked at again. */
+#define UNDECIDED_US (1 * (int64_t)US_PER_S)
+
 static bool is_left[PROCTREE_MAX];
 
-static bool has_cookies(int32_t pid, const char *dir_entry, const char *incarnation_entry) {
+static enum proctree_environ has(int32_t pid, const char *prefix, const char *wanted) {
     char entry[STATEDIR_PATH_MAX + 32];
-    return proctree_environ(pid, "DISTCOMP_INCARNATION=", entry, sizeof entry) &&
-           strcmp(entry, incarnation_entry) == 0 &&
-           proctree_environ(pid, "DISTCOMP_STATE_DIR=", entry, sizeof entry) &&
-           strcmp(entry, dir_entry) == 0;
+    enum proctree_environ found = proctree_environ(pid, prefix, entry, sizeof entry);
+    if (found == PROCTREE_ENVIRON_FOUND && strcmp(entry, wanted) != 0)
+        return PROCTREE_ENVIRON_NONE;
+    return found;
+}
+
+static enum proctree_environ has_cookies(int32_t pid, const char *dir_entry,
+                                         const char *incarnation_entry) {
+    enum proctree_environ found = has(pid, "DISTCOMP_INCARNATION=", incarnation_entry);
+    return found == PROCTREE_ENVIRON_FOUND ? has(pid, "DISTCOMP_STATE_DIR=", dir_entry) : found;
 }
 
 /* A process of a session, or a child, of one that is left, is left too. Returns true when it added
@@ -49,17 +58,23 @@ static void spread_sessions(const struct proc_stat *table, size_t count) {
     }
 }
 
-static size_t round_of_kills(const char *dir_entry, const char *incarnation_entry) {
+static size_t round_of_kills(const char *dir_entry, const char *incarnation_entry,
+                             bool *undecided) {
     const struct proc_stat *table;
     size_t count = proctree_scan(&table), left = 0;
-    for (size_t i = 0; i < count; i++)
-        is_left[i] = table[i].pid != getpid() && table[i].state != 'Z' &&
-                     has_cookies(table[i].pid, dir_entry, incarnation_entry);
+    *undecided = count == 0;
+    for (size_t i = 0; i < count; i++) {
+        enum proctree_environ found = PROCTREE_ENVIRON_NONE;
+        if (table[i].pid != getpid() && !table[i].dead && !table[i].kernel)
+            found = has_cookies(table[i].pid, dir_entry, incarnation_entry);
+        is_left[i] = found == PROCTREE_ENVIRON_FOUND;
+        *undecided |= found == PROCTREE_ENVIRON_UNKNOWN;
+    }
     spread_sessions(table, count);
     while (spread(table, count))
         ;
     for (size_t i = 0; i < count; i++)
-        if (is_left[i] && table[i].state != 'Z' && table[i].state != 'X') {
+        if (is_left[i] && !table[i].dead) {
             left++;
             proctree_signal(&table[i], SIGKILL);
         }
@@ -73,17 +88,21 @@ size_t aftermath_sweep(const struct statedir *sd, uint64_t incarnation) {
     snprintf(dir_entry, sizeof dir_entry, "DISTCOMP_STATE_DIR=%s", sd->path);
     snprintf(incarnation_entry, sizeof incarnation_entry, "DISTCOMP_INCARNATION=%016" PRIx64,
              incarnation);
-    int64_t give_up_us = ustime_mono() + PATIENCE_US;
-    size_t most = 0, left;
-    for (int wait_ms = 1; (left = round_of_kills(dir_entry, incarnation_entry)) > 0;) {
+    int64_t begin_us = ustime_mono();
+    size_t most = 0;
+    for (int wait_ms = 1;; wait_ms = wait_ms < 100 ? wait_ms * 2 : 100) {
+        bool undecided;
+        size_t left = round_of_kills(dir_entry, incarnation_entry, &undecided);
+        int64_t took_us = ustime_mono() - begin_us;
         if (left > most)
             most = left;
-        if (ustime_mono() > give_up_us) {
+        if (left == 0 && (!undecided || took_us > UNDECIDED_US))
+            break;
+        if (took_us > PATIENCE_US) {
             slog("%zu processes of an earlier worker on %s do not die of SIGKILL", left, sd->path);
             break;
         }
         poll(NULL, 0, wait_ms);
-        wait_ms = wait_ms < 100 ? wait_ms * 2 : 100;
     }
     return most;
 }

@@ -102,6 +102,8 @@ static void finish(uint32_t number) {
 static bool settle(uint32_t number) {
     struct slot *s = &slot_table[number];
     if (s->strays == 0) {
+        if (stray_undecided())
+            return false; /* stray_deadline comes */
         finish(number);
         return true;
     }
@@ -117,9 +119,7 @@ static bool settle(uint32_t number) {
     return false;
 }
 
-void ending_settle(void) {
-    if (closing_count == 0)
-        return;
+static void settle_all(void) {
     stray_look();
     uint32_t kept = 0;
     for (uint32_t i = 0; i < closing_count; i++)
@@ -128,7 +128,19 @@ void ending_settle(void) {
     closing_count = kept;
 }
 
+void ending_settle(void) {
+    if (closing_count > 0)
+        settle_all();
+}
+
+int64_t ending_deadline(void) {
+    int64_t slots_us = slot_next_deadline(), strays_us = stray_deadline();
+    return slots_us < strays_us ? slots_us : strays_us;
+}
+
 void ending_timers(int64_t now_us) {
+    if (now_us >= stray_deadline())
+        settle_all();
     if (now_us < slot_next_deadline())
         return;
     for (uint32_t i = 0; i < slot_high; i++) {
@@ -190,7 +202,7 @@ static bool signal_one(const struct proc_stat *p, uint32_t number) {
         error = proctree_signal(p, SIGKILL);
     } else {
         error = proctree_signal(p, SIGTERM);
-        if (p->state == 'T')
+        if (p->stopped)
             proctree_signal(p, SIGCONT); /* a stopped process would not see it */
     }
     if (error == EPERM) {
@@ -206,21 +218,21 @@ void ending_sweep(void) {
     sweep_due = false;
     bool disowned = false;
     int32_t self = getpid();
-    stray_look();
+    settle_all();
     const struct proc_stat *table;
     size_t count = proctree_scan(&table);
     for (size_t i = 0; i < count; i++)
         owner[i] = OWNER_UNKNOWN;
     for (size_t i = 0; i < count; i++) {
         int16_t number = find_owner(table, (int)i, self);
-        if (number < 0 || !slot_table[number].sweep_due || table[i].state == 'Z')
+        if (number < 0 || !slot_table[number].sweep_due || table[i].dead)
             continue;
         /* Before any signal: once its parents are dead, only this tells whose it is. */
         if (table[i].session != slot_table[number].exit.pid)
             stray_mark(&table[i], (uint32_t)number);
     }
     for (size_t i = 0; i < count; i++)
-        if (owner[i] >= 0 && slot_table[owner[i]].sweep_due && table[i].state != 'Z')
+        if (owner[i] >= 0 && slot_table[owner[i]].sweep_due && !table[i].dead)
             disowned |= !signal_one(&table[i], (uint32_t)owner[i]);
     for (uint32_t i = 0; i < slot_high; i++)
         if (slot_table[i].sweep_due)

@@ -35,8 +35,10 @@ void ending_request_all(uint32_t why, uint32_t grace_ms);
 void ending_reaped(int32_t pid, int status, const struct rusage *usage);
 /* After a round of ending_reaped. */
 void ending_settle(void);
-/* Deadlines that have passed: timeouts, the end of a grace, SIGKILL again. */
+/* Deadlines that have passed: timeouts, the end of a grace, SIGKILL again, another look at a stray
+   that is undecided. */
 void ending_timers(int64_t now_us);
+int64_t ending_deadline(void); /* ustime_mono; INT64_MAX: none */
 /* Sends the signals that are due. */
 void ending_sweep(void);
 

@@ -30,25 +30,59 @@ static ssize_t read_file(const char *path, char *buffer, size_t size) {
     return n;
 }
 
-/* Fields of /proc/PID/stat after the name, which may itself hold spaces and brackets. */
-static bool parse_stat(const char *text, struct proc_stat *stat) {
+/* Numbers in /proc/PID/stat, by proc(5)'s count. */
+enum {
+    FIELD_PPID = 4,
+    FIELD_PGRP = 5,
+    FIELD_SESSION = 6,
+    FIELD_FLAGS = 9,
+    FIELD_THREADS = 20,
+    FIELD_START = 22,
+    FIELD_ENV_START = 50,
+    FIELD_ENV_END = 51,
+    FIELDS
+};
+#define FLAG_KERNEL_THREAD 0x00200000u
+
+/* Fields FIELD_PPID to `last`; they follow the name, which may itself hold spaces and brackets.
+ * Returns the state, 0 for a text that is none. */
+static char parse_fields(const char *text, int last, uint64_t field[FIELDS]) {
     const char *p = strrchr(text, ')');
-    if (!p || p[1] != ' ')
-        return false;
-    stat->state = p[2];
+    if (!p || p[1] != ' ' || p[2] == 0)
+        return 0;
+    char state = p[2];
     p += 3;
-    long long field[20]; /* ppid is field 4 of the file, starttime field 22 */
-    for (int i = 4; i <= 22; i++) {
+    for (int i = FIELD_PPID; i <= last; i++) {
         char *end;
-        field[i - 4] = strtoll(p, &end, 10);
+        field[i] = strtoull(p, &end, 10); /* a negative one wraps, and is cast back */
         if (end == p)
-            return false;
+            return 0;
         p = end;
     }
-    stat->ppid = (int32_t)field[0];
-    stat->pgrp = (int32_t)field[1];
-    stat->session = (int32_t)field[2];
-    stat->start_ticks = (uint64_t)field[18];
+    return state;
+}
+
+static bool is_dead(char state, const uint64_t field[FIELDS]) {
+    return state == 'X' || (state == 'Z' && field[FIELD_THREADS] <= 1);
+}
+
+static bool is_kernel(const uint64_t field[FIELDS]) {
+    return field[FIELD_FLAGS] & FLAG_KERNEL_THREAD;
+}
+
+static bool parse_stat(const char *text, struct proc_stat *stat) {
+    uint64_t field[FIELDS];
+    char state = parse_fields(text, FIELD_START, field);
+    if (!state)
+        return false;
+    stat->dead = is_dead(state, field);
+    stat->stopped = state == 'T' || state == 't';
+    stat->traced = state == 't';
+    stat->kernel = is_kernel(field);
+    stat->ppid = (int32_t)field[FIELD_PPID];
+    stat->pgrp = (int32_t)field[FIELD_PGRP];
+    stat->session = (int32_t)field[FIELD_SESSION];
+    stat->start_ticks = field[FIELD_START];
     return true;
 }
 
@@ -88,6 +122,10 @@ size_t proctree_scan(const struct proc_stat **result) {
                 table_len++;
         }
     }
+    if (n < 0) {
+        slog("cannot list /proc: %s", strerror(errno));
+        table_len = 0;
+    }
     close(fd);
     return table_len;
 }
@@ -104,27 +142,28 @@ int proctree_index(int32_t pid) {
     return low < table_len && table[low].pid == pid ? (int)low : -1;
 }
 
-static size_t children_by_scan(void) {
+static int children_by_scan(void) {
     const struct proc_stat *all;
-    size_t n = proctree_scan(&all), count = 0;
+    size_t n = proctree_scan(&all);
+    int count = 0;
     for (size_t i = 0; i < n; i++)
         if (all[i].ppid == getpid())
             child_pids[count++] = all[i].pid;
-    return count;
+    return n ? count : -1;
 }
 
-size_t proctree_children(const int32_t **pids) {
+int proctree_children(const int32_t **pids) {
     *pids = child_pids;
     if (!children_tried) {
         char path[64];
         snprintf(path, sizeof path, "/proc/%d/task/%d/children", getpid(), getpid());
         children_fd = open(path, O_RDONLY | O_CLOEXEC);
-        children_tried = true;
+        children_tried = children_fd >= 0 || errno == ENOENT;
     }
     if (children_fd < 0)
         return children_by_scan(); /* a kernel without CONFIG_PROC_CHILDREN */
     char text[4097];
-    size_t count = 0;
+    int count = 0;
     int32_t pid = 0;
     off_t at = 0;
     ssize_t n;
@@ -161,25 +200,51 @@ static const char *find_entry(const char *buffer, size_t len, bool at_start, con
     return NULL;
 }
 
-bool proctree_environ(int32_t pid, const char *prefix, char *entry, size_t size) {
+/* Is the environment of which `bytes` could be read all there is? execve takes the old memory away
+ * some time before the new one has an environment (env_end is 0 until then); under load, or with a
+ * program that comes from a slow disk, that takes a while. */
+static enum proctree_environ none_or_unknown(int32_t pid, size_t bytes) {
+    char path[48], text[1024];
+    uint64_t field[FIELDS];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    errno = 0;
+    if (read_file(path, text, sizeof text) <= 0)
+        return errno == ENOENT || errno == ESRCH ? PROCTREE_ENVIRON_NONE : PROCTREE_ENVIRON_UNKNOWN;
+    char state = parse_fields(text, FIELD_ENV_END, field);
+    if (!state)
+        return PROCTREE_ENVIRON_UNKNOWN;
+    if (is_dead(state, field) || is_kernel(field))
+        return PROCTREE_ENVIRON_NONE;
+    bool whole = field[FIELD_ENV_END] && field[FIELD_ENV_END] - field[FIELD_ENV_START] == bytes;
+    return whole ? PROCTREE_ENVIRON_NONE : PROCTREE_ENVIRON_UNKNOWN;
+}
+
+enum proctree_environ proctree_environ(int32_t pid, const char *prefix, char *entry, size_t size) {
     static char buffer[65536];
     char path[48];
     snprintf(path, sizeof path, "/proc/%d/environ", pid);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    size_t len = 0;
-    bool at_start = true, found = false;
+    if (fd < 0) /* ESRCH: gone, or without memory just now */
+        return errno == EACCES || errno == EPERM ? PROCTREE_ENVIRON_NONE : none_or_unknown(pid, 0);
+    size_t len = 0, bytes = 0;
+    bool at_start = true;
+    enum proctree_environ result = PROCTREE_ENVIRON_NONE;
     for (;;) {
         ssize_t n = read(fd, buffer + len, sizeof buffer - len);
         if (n < 0 && errno == EINTR)
             continue;
+        if (n < 0)
+            result = PROCTREE_ENVIRON_UNKNOWN;
         size_t total = len + (n > 0 ? (size_t)n : 0);
+        bytes += total - len;
         const char *hit = find_entry(buffer, total, at_start, prefix);
         const char *end = hit ? memchr(hit, 0, total - (size_t)(hit - buffer)) : NULL;
-        if (end && (size_t)(end - hit) < size) {
-            memcpy(entry, hit, (size_t)(end - hit) + 1);
-            found = true;
+        if (end) {
+            result = PROCTREE_ENVIRON_TOO_LONG;
+            if ((size_t)(end - hit) < size) {
+                memcpy(entry, hit, (size_t)(end - hit) + 1);
+                result = PROCTREE_ENVIRON_FOUND;
+            }
         }
         if (end || n <= 0)
             break;
@@ -197,7 +262,7 @@ bool proctree_environ(int32_t pid, const char *prefix, char *entry, size_t size)
         }
     }
     close(fd);
-    return found;
+    return result == PROCTREE_ENVIRON_NONE ? none_or_unknown(pid, bytes) : result;
 }
 
 int proctree_signal(const struct proc_stat *stat, int signal) {

@@ -17,15 +17,19 @@
 struct proc_stat {
     int32_t pid, ppid, pgrp, session;
     uint64_t start_ticks; /* since boot; with the pid it names a process for ever */
-    char state;           /* as in /proc/PID/stat: Z and X are dead */
+    bool dead;    /* waits to be reaped, if that. Not: a first thread that ended before others,
+                     whose process looks like a zombie but lives */
+    bool stopped; /* by a signal or a debugger */
+    bool traced;  /* a debugger has stopped it */
+    bool kernel;  /* a thread of the kernel */
 };
 
 /* False when there is no such process. */
 bool proctree_stat(int32_t pid, struct proc_stat *stat);
 
 /*
- * Reads all of /proc. Returns the number of processes; *table (ours, valid until the next call) is
- * sorted by pid. proctree_index finds a pid in it, -1 when it is not there.
+ * Reads all of /proc. Returns the number of processes, 0 when it could not; *table (ours, valid
+ * until the next call) is sorted by pid. proctree_index finds a pid in it, -1 when it is not there.
  */
 size_t proctree_scan(const struct proc_stat **result);
 int proctree_index(int32_t pid);
@@ -33,13 +37,20 @@ int proctree_index(int32_t pid);
 /*
  * The direct children of this process, dead ones that were not waited for included. Complete,
  * because only this process can take one off the kernel's list and new ones are put at its end. The
- * file is opened once: not for use on both sides of a fork.
+ * file is opened once: not for use on both sides of a fork. -1: they could not be read.
  */
-size_t proctree_children(const int32_t **pids);
+int proctree_children(const int32_t **pids);
 
-/* Copies the environment string that begins with prefix ("NAME=") to entry; false: none, or
-   unreadable, or longer than size. */
-bool proctree_environ(int32_t pid, const char *prefix, char *entry, size_t size);
+enum proctree_environ {
+    PROCTREE_ENVIRON_NONE, /* no such string, or not ours to read */
+    PROCTREE_ENVIRON_FOUND,
+    PROCTREE_ENVIRON_TOO_LONG, /* for size: not copied */
+    PROCTREE_ENVIRON_UNKNOWN   /* cannot be told now: the process is executing a program whose
+                                  environment is not there yet, or reading failed; look again */
+};
+
+/* Copies the environment string that begins with prefix ("NAME=") to entry. */
+enum proctree_environ proctree_environ(int32_t pid, const char *prefix, char *entry, size_t size);
 
 /*
  * Sends a signal to the process that `stat` describes. With SIGKILL also to its whole process

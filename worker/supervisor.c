@@ -101,6 +101,7 @@ static void init(void) {
     struct agentlink_identity identity = {dir.incarnation, dir.previous, output_max};
     slot_capacity = options->capacity;
     capture_init(dir.out_fd, output_max);
+    stray_init(dir.incarnation);
     ending_done = agentlink_exit;
     agentlink_init(&identity);
     agentcare_init(options->agent_argv, options->leave_when_idle, epoll_fd, EVENT_AGENT);
@@ -196,7 +197,7 @@ static int sleep_ms(void) {
     if (agentlink_busy())
         return 0;
     int64_t now_us = ustime_mono();
-    const int64_t deadlines[] = {slot_next_deadline(),
+    const int64_t deadlines[] = {ending_deadline(),
                                  capture_deadline(),
                                  agentcare_deadline(),
                                  orphan_deadline(),

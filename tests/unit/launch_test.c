@@ -310,12 +310,10 @@ static void what_no_frame_takes_is_refused(void **state) {
     size_t size = 1 << 20;
     char *value = xmalloc(size + 3);
     memset(value, 'v', size);
-    for (int i = 0; i < 5; i++)
-        option(OPT_ENV, value);
     memcpy(value, "A=", 2);
     value[size] = '\0';
     for (int i = 0; i < 5; i++)
-        task.options[i].len = size;
+        option(OPT_ENV, value);
     assert_false(make_bytes("true", 4));
     assert_non_null(strstr(error.data, "environment"));
     task.option_count = 3;

@@ -243,6 +243,8 @@ static void compare(uint32_t slot, const char *line) {
 
 static void thousand_commands(void **state) {
     (void)state;
+    if (getenv("UNDER_VALGRIND")) /* where a failed execve ends the child */
+        skip();
     enum { AT_A_TIME = 8 };
     char lines[AT_A_TIME][256], target[16] = "";
     if (readlink("/bin/sh", target, sizeof target - 1) < 0 || !strstr(target, "dash")) {

@@ -143,7 +143,7 @@ static void kill_ends_a_fork_bomb(void **state) {
     const struct proc_stat *table;
     size_t count = proctree_scan(&table);
     for (size_t i = 0; i < count; i++)
-        assert_true(table[i].session != e.pid || table[i].state == 'Z');
+        assert_true(table[i].session != e.pid || table[i].dead);
 }
 
 static void others_are_left_alone(void **state) {
@@ -260,6 +260,8 @@ static void many_at_a_time(void **state) {
 
 static void spawn_errors(void **state) {
     (void)state;
+    if (getenv("UNDER_VALGRIND")) /* where a failed execve ends the child */
+        skip();
     rig_start(&r, &(struct rig_start){.slot = 0, .cwd = "/no/such", .argv = {"/bin/true"}});
     assert_int_equal(rig_exit(&r, 0).spawn_errno, ENOENT);
     rig_start(&r, &(struct rig_start){.slot = 1, .argv = {"/no/such"}});

@@ -35,11 +35,16 @@ endif
 
 PKG_CONFIG ?= pkg-config
 PACKAGES   := hiredis libuv jansson libxxhash zlib
+# Only its header is used; the library is opened at run time where it is there. HWLOC=no builds without.
+HWLOC      ?= $(shell $(PKG_CONFIG) --exists 'hwloc >= 2' 2>/dev/null && echo yes)
 HAVE_PACKAGES := $(shell $(PKG_CONFIG) --exists $(PACKAGES) 2>/dev/null && echo yes)
 ifeq ($(HAVE_PACKAGES),yes)
   # As system headers: their warnings are not ours.
   PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PACKAGES)))
   PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PACKAGES))
+endif
+ifeq ($(HWLOC),yes)
+  PKG_CFLAGS += -DHAVE_HWLOC $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags hwloc))
 endif
 
 VERSION := $(shell git describe --tags --always --dirty=+ 2>/dev/null || echo 0)
@@ -49,7 +54,7 @@ CPPFLAGS_ALL := -D_GNU_SOURCE -I. -I$(BUILD)/include $(PKG_CFLAGS) $(CPPFLAGS)
 CFLAGS  ?= -O2 -g
 CFLAGS_ALL := -std=gnu11 $(WARN) $(SAN) -pthread $(CFLAGS)
 LDFLAGS_ALL := $(SAN) -pthread $(LDFLAGS)
-LIBS_ALL := $(PKG_LIBS) -lm $(LIBS)
+LIBS_ALL := $(PKG_LIBS) -lm -ldl $(LIBS)
 
 # --- what there is ----------------------------------------------------------------------------
 
@@ -58,9 +63,11 @@ MANAGER := $(wildcard manager/*.c)
 WORKER  := $(wildcard worker/*.c)
 LUA     := $(wildcard common/lua/*.lua common/lua/lib/*.lua)
 UNIT    := $(wildcard tests/unit/*_test.c)
-HELPERS := $(wildcard tests/lib/*.c)
+FAKE_NVML := tests/lib/fake_nvml.c
+HELPERS := $(filter-out $(FAKE_NVML),$(wildcard tests/lib/*.c))
 BENCHES := $(wildcard tests/bench/*.c)
 FUZZERS := $(wildcard tests/fuzz/*.c)
+SIMULATE := $(wildcard tests/simulate/*.c)
 
 object = $(patsubst %.c,$(BUILD)/%.o,$(1))
 LIBCOMMON  := $(BUILD)/libcommon.a
@@ -70,11 +77,13 @@ LIBRARIES  := $(LIBMANAGER) $(LIBWORKER) $(LIBCOMMON)
 PROGRAMS   := $(if $(wildcard manager/main.c),$(BIN)/redisManager) \
               $(if $(wildcard worker/main.c),$(BIN)/redisWorker)
 UNIT_PROGRAMS  := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT))
-HELPER_PROGRAMS := $(patsubst tests/lib/%.c,$(BUILD)/tests/lib/%,$(HELPERS))
+HELPER_PROGRAMS := $(patsubst tests/lib/%.c,$(BUILD)/tests/lib/%,$(HELPERS)) \
+                   $(BUILD)/tests/lib/nvml/libnvidia-ml.so.1
 BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(BENCHES))
+SIMULATOR := $(BUILD)/tests/bench/simulate
 FUZZ_PROGRAMS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZERS))
 CHAOS_PROGRAMS := $(BUILD)/tests/chaos/chaos_task $(BUILD)/tests/chaos/clockstep.so
-SOURCES := $(COMMON) $(MANAGER) $(WORKER) $(UNIT) $(HELPERS) $(BENCHES)
+SOURCES := $(COMMON) $(MANAGER) $(WORKER) $(UNIT) $(HELPERS) $(BENCHES) $(SIMULATE)
 C_FILES = $(wildcard common/*.[ch] manager/*.[ch] worker/*.[ch] tests/*/*.[ch])
 SHELL_FILES = $(wildcard *.sh .ci/run common/lua/*.sh tests/*/*.sh taskfiles/*.sh)
 
@@ -141,16 +150,25 @@ $(BIN)/redisWorker: $(BUILD)/worker/main.o $(LIBWORKER) $(LIBCOMMON)
 $(BUILD)/tests/lib/%: $(BUILD)/tests/lib/%.o $(LIBCOMMON)
 	$(link)
 	$(call say,LINK,$@)$(call link_command)
-$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIBCOMMON)
+$(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIBWORKER) $(LIBCOMMON)
 	$(link)
 	$(call say,LINK,$@)$(call link_command)
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIBRARIES)
 	$(link)
 	$(call say,LINK,$@)$(call link_command,-lcmocka)
-# A fuzzer is one file with LLVMFuzzerTestOneInput; everything it tests is compiled with it.
+# The simulator is linked with the worker's own decisions; its test with the simulator.
+$(SIMULATOR): $(call object,$(SIMULATE)) $(LIBWORKER) $(LIBCOMMON)
+	$(link)
+	$(call say,LINK,$@)$(call link_command)
+$(BUILD)/tests/simulate_test: $(call object,$(filter-out %/main.c,$(SIMULATE)))
+# A fuzzer is one file with LLVMFuzzerTestOneInput; everything it tests is compiled with it. That of the
+# wire protocol has the supervisor's half, with processes of its own making.
+$(BUILD)/tests/fuzz/fuzz_wire: $(patsubst %,worker/%.c,wireio agentlink slot pulse orphan spawn capture \
+                                 ending stray proctree)
+$(BUILD)/tests/fuzz/fuzz_wire: FUZZ_FLAGS := -Dclone=fuzz_clone
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(COMMON) $(BUILD)/scripts.c $(BUILD)/flags
 	$(link)
-	$(call say,FUZZ,$@)clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined $(CPPFLAGS_ALL) \
+	$(call say,FUZZ,$@)clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined $(CPPFLAGS_ALL) $(FUZZ_FLAGS) \
 	  -o $@ $(filter %.c,$^) $(LIBS_ALL)
 
 # Without sanitizers: one runs a thousand times a minute, the other is loaded into redis-server.
@@ -161,6 +179,12 @@ $(BUILD)/tests/chaos/chaos_task: tests/chaos/chaos_task.c $(BUILD)/flags
 $(BUILD)/tests/chaos/clockstep.so: tests/chaos/clockstep.c $(BUILD)/flags
 	$(link)
 	$(call say,CC,$<)$(chaos_command) -fPIC -shared
+
+# Under its real name, for dlopen and LD_LIBRARY_PATH.
+$(BUILD)/tests/lib/nvml/libnvidia-ml.so.1: $(FAKE_NVML) worker/nvml.h $(BUILD)/flags
+	$(link)
+	$(call say,CC,$<)$(CC) -std=gnu11 -D_GNU_SOURCE -I. $(WARN) -O2 -fPIC -shared \
+	  -Wl,-soname,$(@F) -o $@ $<
 
 -include $(patsubst %.o,%.d,$(call object,$(SOURCES)))
 
@@ -185,12 +209,14 @@ test: deps-test
 	$(submake) unit
 	$(submake) integration
 
-tests-built: all $(UNIT_PROGRAMS) $(HELPER_PROGRAMS)
+tests-built: all $(UNIT_PROGRAMS) $(HELPER_PROGRAMS) $(BUILD)/tests/chaos/clockstep.so
 
 # Every program runs, whatever the others did; tests/lib/unit.sh prints one summary line.
 unit: tests-built
 	@bash tests/lib/unit.sh $(UNIT_PROGRAMS)
 
+# The scripts' tests run with redis-server, and with valkey-server too where that is in PATH.
+# DISTCOMP_SERVER=valkey-server: all tests, with this one alone.
 integration: tests-built
 	@DISTCOMP_BIN='$(abspath $(BIN))' DISTCOMP_HELPERS='$(abspath $(BUILD)/tests/lib)' \
 	  $(PYTHON) -m pytest -q -p no:cacheprovider tests/integration $(PYTEST_FLAGS)
@@ -215,8 +241,11 @@ bench: deps-bench
 	$(submake) all bench-built
 	@DISTCOMP_BIN='$(abspath $(BIN))' DISTCOMP_HELPERS='$(abspath $(BUILD)/tests/bench)' \
 	  $(PYTHON) tests/bench/bench.py $(BENCH_FLAGS) $(BENCH)
-.PHONY: bench-built
-bench-built: $(BENCH_PROGRAMS)
+# Rules of admission and return on drawn traces, with a virtual clock (docs/memory.md); SIMULATE_FLAGS=--help
+simulate: $(SIMULATOR)
+	@$(SIMULATOR) $(SIMULATE_FLAGS)
+.PHONY: bench-built simulate
+bench-built: $(BENCH_PROGRAMS) $(SIMULATOR)
 
 # The protocol's model (docs/model/README.md): every mix of unlucky events, every seeded fault.
 .PHONY: model deps-model
@@ -224,9 +253,12 @@ model: deps-model
 	@MODEL_DIR='$(BUILD)/model' $(PYTHON) docs/model/check.py $(MODEL_FLAGS)
 
 # Each fuzzer for FUZZ_SECONDS; its corpus starts from tests/fuzz/corpus/NAME.
+# or, where that is binary, from what tests/fuzz/seeds.py writes.
 fuzz: $(FUZZ_PROGRAMS)
+	@$(PYTHON) tests/fuzz/seeds.py $(BUILD)/seeds
 	@set -e; for program in $(FUZZ_PROGRAMS); do name=$${program##*/}; \
-	  mkdir -p $(BUILD)/corpus/$$name; seeds=tests/fuzz/corpus/$$name; [ -d $$seeds ] || seeds=; \
+	  mkdir -p $(BUILD)/corpus/$$name; seeds=; \
+	  for dir in tests/fuzz/corpus/$$name $(BUILD)/seeds/$$name; do [ ! -d $$dir ] || seeds="$$seeds $$dir"; done; \
 	  $$program -max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 -artifact_prefix=$(BUILD)/ \
 	    $(BUILD)/corpus/$$name $$seeds; done
 
@@ -283,6 +315,7 @@ help:
 	@echo 'make lint         clang-format, clang-tidy, cppcheck, shellcheck, Lua   (make deps-lint first)'
 	@echo 'make format       clang-format, in place'
 	@echo 'make bench        measure, side by side with other tools; BENCH=exec for one part'
+	@echo 'make simulate     compare rules of admission and return on drawn traces; SIMULATE_FLAGS=--help'
 	@echo 'make fuzz         fuzz the parsers for FUZZ_SECONDS=60 each (needs clang)'
 	@echo 'make chaos        kill everything at random and account for every task; CHAOS_SEED= CHAOS_MINUTES='
 	@echo 'make recovery     how long it takes until all is right again after each kind of death'

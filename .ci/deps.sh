@@ -17,6 +17,7 @@ pc:libuv        libuv1-dev
 pc:jansson      libjansson-dev
 pc:libxxhash    libxxhash-dev
 pc:zlib         zlib1g-dev
+pc:hwloc        libhwloc-dev
 redis-server    redis-server
 redis-cli       redis-tools
 gzip            gzip
@@ -33,6 +34,7 @@ ip              iproute2
 /usr/sbin/sshd  openssh-server
 ssh             openssh-client
 parallel-ssh    pssh
+strace          strace
 "
 needs[lint]="
 clang-format    clang-format

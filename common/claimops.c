@@ -36,7 +36,8 @@ void register_build(struct cmd *c, const char *queue_key, const struct register_
     cmd_script(c, "register", queue_key);
     cmd_adds(c, args->worker);
     cmd_adds(c, args->incarnation);
-    cmd_adds(c, args->previous);
+    cmd_adds(c, args->session);
+    cmd_adds(c, args->dead);
     cmd_addu(c, args->lease_ms);
     cmd_adds(c, args->info);
     cmd_addu(c, args->max_losses);
@@ -61,7 +62,7 @@ void claim_build(struct cmd *c, const char *queue_key, const struct claim_args *
     char hex[17];
     cmd_script(c, "claim", queue_key);
     cmd_adds(c, args->worker);
-    cmd_adds(c, args->incarnation);
+    cmd_adds(c, args->session);
     snprintf(hex, sizeof hex, "%016" PRIx64, args->request);
     cmd_adds(c, hex);
     snprintf(hex, sizeof hex, "%016" PRIx64, args->nonce);
@@ -74,6 +75,8 @@ void claim_build(struct cmd *c, const char *queue_key, const struct claim_args *
     cmd_addu(c, args->rank);
     cmd_addu(c, args->most_mem_bytes);
     cmd_addu(c, args->most_mcpu);
+    cmd_addu(c, args->starve_after_ms);
+    cmd_adds(c, args->forecast);
 }
 
 bool claim_read(const redisReply *reply, struct claim_answer *answer) {
@@ -140,11 +143,11 @@ uint64_t held_digest_add(uint64_t digest, uint32_t try_number, const char *nonce
     return (digest + strtoull(head, NULL, 16) + index * 7919 + try_number) & mask;
 }
 
-void renew_build(struct cmd *c, const char *queue_key, const char *worker, const char *incarnation,
+void renew_build(struct cmd *c, const char *queue_key, const char *worker, const char *session,
                  uint64_t lease_ms, uint64_t held, uint64_t digest, const char *stats) {
     cmd_script(c, "renew", queue_key);
     cmd_adds(c, worker);
-    cmd_adds(c, incarnation);
+    cmd_adds(c, session);
     cmd_addu(c, lease_ms);
     cmd_addu(c, held);
     cmd_addu(c, digest);
@@ -170,16 +173,18 @@ const char *renew_cancel(const redisReply *reply, size_t i) {
 }
 
 void reconcile_begin(struct cmd *c, const char *queue_key, const char *worker,
-                     const char *incarnation) {
+                     const char *session) {
     cmd_script(c, "reconcile", queue_key);
     cmd_adds(c, worker);
-    cmd_adds(c, incarnation);
+    cmd_adds(c, session);
 }
 
-void reconcile_add(struct cmd *c, const char *id, uint32_t try_number, const char *nonce) {
+void reconcile_add(struct cmd *c, const char *id, uint32_t try_number, const char *nonce,
+                   uint64_t loaded) {
     cmd_adds(c, id);
     cmd_addu(c, try_number);
     cmd_adds(c, nonce);
+    cmd_addu(c, loaded);
 }
 
 bool reconcile_read(const redisReply *reply, size_t count, enum reconcile_result *results) {
@@ -219,17 +224,31 @@ bool outlook_read(const redisReply *reply, struct outlook *outlook) {
     return true;
 }
 
+void health_build(struct cmd *c, const char *queue_key, const char *worker, uint64_t many) {
+    cmd_script(c, "health", queue_key);
+    cmd_adds(c, worker);
+    cmd_addu(c, many);
+}
+
+bool health_read(const redisReply *reply, struct health *health) {
+    int64_t hope;
+    if (!read_integer(element(reply, 0), &health->finished) ||
+        !read_integer(element(reply, 1), &hope))
+        return false;
+    health->hope = hope != 0;
+    return true;
+}
+
 void want_build(struct cmd *c, const char *queue_key, const char *want, const char *worker) {
     cmd_script(c, "want", queue_key);
     cmd_adds(c, want);
     cmd_adds(c, worker);
 }
 
-void leave_build(struct cmd *c, const char *queue_key, const char *worker,
-                 const char *incarnation) {
+void leave_build(struct cmd *c, const char *queue_key, const char *worker, const char *session) {
     cmd_script(c, "leave", queue_key);
     cmd_adds(c, worker);
-    cmd_adds(c, incarnation);
+    cmd_adds(c, session);
 }
 
 bool leave_read(const redisReply *reply) {

@@ -23,7 +23,9 @@
 /* --- register
  * ---------------------------------------------------------------------------------------- */
 struct register_args {
-    const char *worker, *incarnation, *previous; /* previous: "" for none */
+    const char *worker, *incarnation;
+    const char *session; /* drawn for each register: what is asked later carries it */
+    const char *dead;    /* "INCARNATION.MS ..." (register.lua), "" for none */
     uint64_t lease_ms;
     const char *info; /* JSON */
     uint32_t max_losses;
@@ -40,18 +42,21 @@ bool register_read(const redisReply *reply, struct register_answer *answer);
 /* --- claim
  * ------------------------------------------------------------------------------------------- */
 struct claim_args {
-    const char *worker, *incarnation;
+    const char *worker, *session;
     uint64_t request; /* drawn anew for each claim; the same when one is asked again */
     uint64_t nonce;   /* random */
     uint64_t free_mem_bytes;
     uint32_t free_mcpu;
     uint32_t slots; /* at most CLAIM_MAX */
     uint64_t auto_mem_bytes;
-    const char *caps;        /* ",word,word," */
-    uint32_t rank;           /* 0, or `more` of the last answer */
-    uint64_t most_mem_bytes; /* for one task, when the worker is empty: the above may say more, to
-                                claim */
-    uint32_t most_mcpu;      /* ahead */
+    const char *caps;         /* ",word,word," */
+    uint32_t rank;            /* 0, or `more` of the last answer */
+    uint64_t most_mem_bytes;  /* for one task, when the worker is empty: the above may say more, to
+                                 claim */
+    uint32_t most_mcpu;       /* ahead */
+    uint64_t starve_after_ms; /* a large task may be passed over for so long; 0: for ever */
+    const char *forecast;     /* "MS MEMORY MILLICORES MS ...": what will be free after so long, by
+                                 time; the last for when the worker is empty. "" when not known */
 };
 enum claim_status { CLAIM_OK, CLAIM_GONE, CLAIM_STOPPED };
 struct claim_answer {
@@ -103,7 +108,7 @@ struct renew_answer {
     int64_t due_ms;
     size_t cancels; /* ids to cancel: renew_cancel */
 };
-void renew_build(struct cmd *c, const char *queue_key, const char *worker, const char *incarnation,
+void renew_build(struct cmd *c, const char *queue_key, const char *worker, const char *session,
                  uint64_t lease_ms, uint64_t held, uint64_t digest, const char *stats);
 bool renew_read(const redisReply *reply, struct renew_answer *answer);
 const char *renew_cancel(const redisReply *reply, size_t i);
@@ -111,9 +116,10 @@ const char *renew_cancel(const redisReply *reply, size_t i);
 /* --- reconcile
  * --------------------------------------------------------------------------------------- */
 enum reconcile_result { RECONCILE_YOURS, RECONCILE_RETAKEN, RECONCILE_STALE };
-void reconcile_begin(struct cmd *c, const char *queue_key, const char *worker,
-                     const char *incarnation);
-void reconcile_add(struct cmd *c, const char *id, uint32_t try_number, const char *nonce);
+void reconcile_begin(struct cmd *c, const char *queue_key, const char *worker, const char *session);
+/* loaded: of the record that was claimed, 0 when it is not known. */
+void reconcile_add(struct cmd *c, const char *id, uint32_t try_number, const char *nonce,
+                   uint64_t loaded);
 /* False also when the worker must register first. */
 bool reconcile_read(const redisReply *reply, size_t count, enum reconcile_result *results);
 
@@ -125,12 +131,22 @@ struct outlook {
 void outlook_build(struct cmd *c, const char *queue_key);
 bool outlook_read(const redisReply *reply, struct outlook *outlook);
 
+/* --- health: how the other workers fare
+ * ---------------------------------------------------------- */
+struct health {
+    int64_t finished; /* tries that others finished so far; initRedis sets it back */
+    bool hope;        /* some other live worker could finish what fails here */
+};
+/* many: so many failed tries in a row make another worker one that fails too. */
+void health_build(struct cmd *c, const char *queue_key, const char *worker, uint64_t many);
+bool health_read(const redisReply *reply, struct health *health);
+
 /* Asks a worker to "run", "drain" or "stop" (a worker may ask itself). Any answer will do. */
 void want_build(struct cmd *c, const char *queue_key, const char *want, const char *worker);
 
 /* --- leave, maintain
  * --------------------------------------------------------------------------------- */
-void leave_build(struct cmd *c, const char *queue_key, const char *worker, const char *incarnation);
+void leave_build(struct cmd *c, const char *queue_key, const char *worker, const char *session);
 /* True when the worker is gone from the queue; false: send it again. */
 bool leave_read(const redisReply *reply);
 

@@ -9,14 +9,20 @@
 
 #include "common/units.h"
 
-#define DEFAULT_PORT 6379
-#define FORMS        "redis://[user:password@]host[:port][/db] or unix:///path[?db=N]"
+#define REDIS_PORT    6379
+#define SENTINEL_PORT 26379
+#define FORMS                                                                                      \
+    "redis://[user:password@]host[:port][/db], unix:///path[?db=N], or "                           \
+    "sentinel://[user:password@]host[:port],host[:port].../mastername[/db]"
 
 static void start(struct endpoint *endpoint, const char *origin) {
     *endpoint = (struct endpoint){.path = xstrdup(""),
                                   .host = xstrdup(""),
                                   .user = xstrdup(""),
                                   .pass = xstrdup(""),
+                                  .master = xstrdup(""),
+                                  .sentinel_user = xstrdup(""),
+                                  .sentinel_pass = xstrdup(""),
                                   .origin = origin};
 }
 
@@ -25,6 +31,13 @@ void endpoint_free(struct endpoint *endpoint) {
     free(endpoint->host);
     free(endpoint->user);
     free(endpoint->pass);
+    free(endpoint->master);
+    free(endpoint->sentinel_user);
+    free(endpoint->sentinel_pass);
+    for (size_t i = 0; i < endpoint->sentinel_count; i++) {
+        free(endpoint->sentinels[i].host);
+    }
+    free(endpoint->sentinels);
     *endpoint = (struct endpoint){.origin = endpoint->origin};
 }
 
@@ -34,6 +47,17 @@ void endpoint_copy(struct endpoint *to, const struct endpoint *from) {
     to->host = xstrdup(from->host);
     to->user = xstrdup(from->user);
     to->pass = xstrdup(from->pass);
+    to->master = xstrdup(from->master);
+    to->sentinel_user = xstrdup(from->sentinel_user);
+    to->sentinel_pass = xstrdup(from->sentinel_pass);
+    to->sentinels = NULL;
+    if (from->sentinel_count > 0) {
+        to->sentinels = xcalloc(from->sentinel_count, sizeof *to->sentinels);
+    }
+    for (size_t i = 0; i < from->sentinel_count; i++) {
+        to->sentinels[i] = from->sentinels[i];
+        to->sentinels[i].host = xstrdup(from->sentinels[i].host);
+    }
 }
 
 static void put(char **text, const char *bytes, size_t len) {
@@ -83,48 +107,103 @@ static bool parse_number(const char *text, size_t len, uint64_t least, uint64_t 
 }
 
 /* user:password, or :password, or password (as many tools write it). */
-static bool parse_login(struct endpoint *endpoint, const char *login, size_t len) {
+static bool parse_login(char **user, char **pass, const char *login, size_t len) {
     const char *colon = memchr(login, ':', len);
     if (colon == NULL) {
-        return put_decoded(&endpoint->pass, login, len);
+        return put_decoded(pass, login, len);
     }
     size_t user_len = (size_t)(colon - login);
-    return put_decoded(&endpoint->user, login, user_len) &&
-           put_decoded(&endpoint->pass, colon + 1, len - user_len - 1);
+    return put_decoded(user, login, user_len) && put_decoded(pass, colon + 1, len - user_len - 1);
+}
+
+/* host, host:port, [IPv6] or [IPv6]:port. Replaces *host; *port keeps what it has without one. */
+static const char *parse_host(char **host, int *port, const char *at, const char *end) {
+    const char *port_at = NULL;
+    if (at < end && *at == '[') {
+        const char *close = memchr(at, ']', (size_t)(end - at));
+        if (close == NULL) {
+            return "the ']' of an IPv6 address is missing";
+        }
+        put(host, at + 1, (size_t)(close - at) - 1);
+        if (close + 1 < end && close[1] != ':') {
+            return "after ']' only :port or '/' may follow";
+        }
+        port_at = close + 1 < end ? close + 2 : NULL;
+    } else {
+        const char *colon = memchr(at, ':', (size_t)(end - at));
+        put(host, at, (size_t)((colon != NULL ? colon : end) - at));
+        port_at = colon != NULL ? colon + 1 : NULL;
+    }
+    if ((*host)[0] == '\0') {
+        return "there is no host in it";
+    }
+    if (port_at != NULL && !parse_number(port_at, (size_t)(end - port_at), 1, 65535, port)) {
+        return "the port is not a number from 1 to 65535";
+    }
+    return NULL;
+}
+
+/* What follows a '/': NULL when there was none. */
+static const char *parse_db(struct endpoint *endpoint, const char *at, const char *end) {
+    if (at != NULL && at < end && !parse_number(at, (size_t)(end - at), 0, 65535, &endpoint->db)) {
+        return "the database after '/' is not a number from 0 to 65535";
+    }
+    return NULL;
 }
 
 static const char *parse_tcp(struct endpoint *endpoint, const char *at, size_t len) {
     const char *end = at + len;
     const char *slash = memchr(at, '/', len);
-    const char *host_end = slash != NULL ? slash : end;
-    const char *port = NULL;
-    if (at < host_end && *at == '[') {
-        const char *close = memchr(at, ']', (size_t)(host_end - at));
-        if (close == NULL) {
-            return "the ']' of an IPv6 address is missing";
+    endpoint->port = REDIS_PORT;
+    const char *wrong =
+        parse_host(&endpoint->host, &endpoint->port, at, slash != NULL ? slash : end);
+    return wrong != NULL ? wrong : parse_db(endpoint, slash != NULL ? slash + 1 : NULL, end);
+}
+
+static const char *parse_sentinels(struct endpoint *endpoint, const char *at, const char *end) {
+    endpoint->sentinels = xcalloc(ENDPOINT_SENTINELS_MOST, sizeof *endpoint->sentinels);
+    for (;;) {
+        const char *comma = memchr(at, ',', (size_t)(end - at));
+        if (endpoint->sentinel_count == ENDPOINT_SENTINELS_MOST) {
+            return "it names more than 16 Sentinels";
         }
-        put(&endpoint->host, at + 1, (size_t)(close - at) - 1);
-        if (close + 1 < host_end && close[1] != ':') {
-            return "after ']' only :port or /db may follow";
+        struct endpoint_sentinel *sentinel = &endpoint->sentinels[endpoint->sentinel_count++];
+        *sentinel = (struct endpoint_sentinel){xstrdup(""), SENTINEL_PORT};
+        const char *wrong =
+            parse_host(&sentinel->host, &sentinel->port, at, comma != NULL ? comma : end);
+        if (wrong != NULL || comma == NULL) {
+            return wrong;
         }
-        port = close + 1 < host_end ? close + 2 : NULL;
-    } else {
-        const char *colon = memchr(at, ':', (size_t)(host_end - at));
-        put(&endpoint->host, at, (size_t)((colon != NULL ? colon : host_end) - at));
-        port = colon != NULL ? colon + 1 : NULL;
+        at = comma + 1;
     }
-    endpoint->port = DEFAULT_PORT;
-    if (endpoint->host[0] == '\0') {
-        return "there is no host in it";
+}
+
+/* The characters that Sentinel itself allows in the name of a master. */
+static bool is_master_name(const char *name) {
+    for (const char *c = name; *c != '\0'; c++) {
+        bool plain = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+                     (*c >= '0' && *c <= '9') || *c == '.' || *c == '_' || *c == '-';
+        if (!plain) {
+            return false;
+        }
     }
-    if (port != NULL && !parse_number(port, (size_t)(host_end - port), 1, 65535, &endpoint->port)) {
-        return "the port is not a number from 1 to 65535";
+    return name[0] != '\0';
+}
+
+static const char *parse_sentinel(struct endpoint *endpoint, const char *at, size_t len) {
+    const char *end = at + len;
+    const char *slash = memchr(at, '/', len);
+    if (slash == NULL || slash + 1 == end) {
+        return "the name of the master is missing at its end, after a '/'";
     }
-    if (slash != NULL && slash + 1 < end &&
-        !parse_number(slash + 1, (size_t)(end - slash) - 1, 0, 65535, &endpoint->db)) {
-        return "the database after '/' is not a number from 0 to 65535";
+    const char *second = memchr(slash + 1, '/', (size_t)(end - slash) - 1);
+    put(&endpoint->master, slash + 1, (size_t)((second != NULL ? second : end) - slash) - 1);
+    if (!is_master_name(endpoint->master)) {
+        return "the name of the master, after the first '/', is not made of letters, digits, '.', "
+               "'_' and '-'";
     }
-    return NULL;
+    const char *wrong = parse_sentinels(endpoint, at, slash);
+    return wrong != NULL ? wrong : parse_db(endpoint, second != NULL ? second + 1 : NULL, end);
 }
 
 static const char *parse_unix(struct endpoint *endpoint, const char *at, size_t len) {
@@ -157,35 +236,49 @@ static void show_url(const char *url, struct buf *out) {
     }
 }
 
+static const struct form {
+    const char *scheme;
+    const char *(*parse)(struct endpoint *endpoint, const char *at, size_t len);
+} forms[] = {{"redis://", parse_tcp}, {"unix://", parse_unix}, {"sentinel://", parse_sentinel}};
+
+static const struct form *find_form(const char *url) {
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        if (strncmp(url, forms[i].scheme, strlen(forms[i].scheme)) == 0) {
+            return &forms[i];
+        }
+    }
+    return NULL;
+}
+
+/* NULL, or what is wrong with it. */
+static const char *parse_url(struct endpoint *endpoint, const char *url) {
+    const struct form *form = find_form(url);
+    if (strncmp(url, "rediss://", 9) == 0) {
+        return "this build has no TLS; use redis:// through a tunnel (ssh -L, stunnel, WireGuard)";
+    }
+    if (form == NULL) {
+        return "it begins with none of redis://, unix:// and sentinel://";
+    }
+    const char *rest = url + strlen(form->scheme), *end = url + strlen(url);
+    bool local = form->parse == parse_unix, sentinel = form->parse == parse_sentinel;
+    const char *login_end = strrchr(rest, '@'); /* a password with an '@' needs no escape */
+    if (login_end != NULL && local && *rest == '/') {
+        login_end = NULL; /* a path with an '@' */
+    }
+    if (login_end != NULL) {
+        char **user = sentinel ? &endpoint->sentinel_user : &endpoint->user;
+        char **pass = sentinel ? &endpoint->sentinel_pass : &endpoint->pass;
+        if (!parse_login(user, pass, rest, (size_t)(login_end - rest))) {
+            return "user or password has a '%' without two hexadecimal digits (write it %25)";
+        }
+        rest = login_end + 1;
+    }
+    return form->parse(endpoint, rest, (size_t)(end - rest));
+}
+
 bool endpoint_parse(struct endpoint *endpoint, const char *url, struct buf *error) {
     start(endpoint, "--redis");
-    const char *wrong = NULL;
-    const char *rest = strstr(url, "://");
-    bool tcp = strncmp(url, "redis://", 8) == 0;
-    bool local = strncmp(url, "unix://", 7) == 0;
-    if (strncmp(url, "rediss://", 9) == 0) {
-        wrong = "this build has no TLS; use redis:// through a tunnel (ssh -L, stunnel, WireGuard)";
-    } else if (!tcp && !local) {
-        wrong = "it begins with neither redis:// nor unix://";
-    }
-    if (wrong == NULL) {
-        rest += 3;
-        const char *end = url + strlen(url);
-        const char *login_end = strrchr(rest, '@'); /* a password with an '@' needs no escape */
-        if (login_end != NULL && local && *rest == '/') {
-            login_end = NULL; /* a path with an '@' */
-        }
-        if (login_end != NULL) {
-            if (!parse_login(endpoint, rest, (size_t)(login_end - rest))) {
-                wrong = "user or password has a '%' without two hexadecimal digits (write it %25)";
-            }
-            rest = login_end + 1;
-        }
-        size_t len = (size_t)(end - rest);
-        if (wrong == NULL) {
-            wrong = tcp ? parse_tcp(endpoint, rest, len) : parse_unix(endpoint, rest, len);
-        }
-    }
+    const char *wrong = parse_url(endpoint, url);
     if (wrong != NULL) {
         buf_adds(error, "redis: '");
         show_url(url, error);
@@ -288,24 +381,53 @@ bool endpoint_from_config(struct endpoint *endpoint, const struct config *config
     if (config->redis_pass[0] != '\0' && endpoint->pass[0] == '\0') {
         put(&endpoint->pass, config->redis_pass, strlen(config->redis_pass));
     }
+    if (endpoint->master[0] != '\0' && endpoint->sentinel_pass[0] == '\0') {
+        put(&endpoint->sentinel_pass, config->sentinel_pass, strlen(config->sentinel_pass));
+    }
     if (endpoint->db == 0) {
         endpoint->db = (int)config->redis_db;
     }
     return true;
 }
 
-void endpoint_show(const struct endpoint *endpoint, struct buf *out) {
-    if (endpoint->path[0] != '\0') {
-        buf_addf(out, "unix://%s", endpoint->path);
-        if (endpoint->db != 0) {
-            buf_addf(out, "?db=%d", endpoint->db);
-        }
-        return;
+bool endpoint_is_unknown(const struct endpoint *endpoint) {
+    return endpoint->master[0] != '\0' && endpoint->host[0] == '\0';
+}
+
+void endpoint_locate(struct endpoint *endpoint, const char *host, int port) {
+    put(&endpoint->host, host, strlen(host));
+    endpoint->port = port;
+}
+
+static void show_host(struct buf *out, const char *host, int port) {
+    bool brackets = strchr(host, ':') != NULL;
+    buf_addf(out, "%s%s%s:%d", brackets ? "[" : "", host, brackets ? "]" : "", port);
+}
+
+void endpoint_show_sentinels(const struct endpoint *endpoint, struct buf *out) {
+    for (size_t i = 0; i < endpoint->sentinel_count; i++) {
+        buf_adds(out, i == 0 ? "sentinel://" : ",");
+        show_host(out, endpoint->sentinels[i].host, endpoint->sentinels[i].port);
     }
-    bool brackets = strchr(endpoint->host, ':') != NULL;
-    buf_addf(out, "redis://%s%s%s:%d", brackets ? "[" : "", endpoint->host, brackets ? "]" : "",
-             endpoint->port);
+    buf_addf(out, "/%s", endpoint->master);
     if (endpoint->db != 0) {
         buf_addf(out, "/%d", endpoint->db);
+    }
+}
+
+void endpoint_show(const struct endpoint *endpoint, struct buf *out) {
+    if (endpoint_is_unknown(endpoint)) {
+        endpoint_show_sentinels(endpoint, out);
+        return;
+    }
+    bool local = endpoint->path[0] != '\0';
+    if (local) {
+        buf_addf(out, "unix://%s", endpoint->path);
+    } else {
+        buf_adds(out, "redis://");
+        show_host(out, endpoint->host, endpoint->port);
+    }
+    if (endpoint->db != 0) {
+        buf_addf(out, local ? "?db=%d" : "/%d", endpoint->db);
     }
 }

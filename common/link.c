@@ -6,6 +6,9 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/sentinel.h"
+
+enum { AGAIN_MS = 200 }; /* between two questions to the Sentinels */
 
 struct link {
     redisContext *context; /* NULL when it could not be made */
@@ -13,6 +16,7 @@ struct link {
     enum link_fault fault;
     bool broken;
     int answer_ms;
+    size_t sentinel; /* that answered last */
 };
 
 static struct timeval to_timeval(int ms) {
@@ -78,8 +82,9 @@ static bool greet(struct link *link, struct buf *error) {
     return true;
 }
 
-static bool connect_link(struct link *link, struct buf *error) {
-    struct timeval wait = to_timeval(LINK_CONNECT_MS);
+/* Once. The address is known. */
+static bool connect_once(struct link *link, int ms, struct buf *error) {
+    struct timeval wait = to_timeval(ms);
     const struct endpoint *endpoint = &link->endpoint;
     link->broken = false;
     link->fault = LINK_NONE;
@@ -97,6 +102,56 @@ static bool connect_link(struct link *link, struct buf *error) {
     return greet(link, error) && link_timeout(link, link->answer_ms);
 }
 
+static void drop_context(struct link *link) {
+    if (link->context != NULL) {
+        redisFree(link->context);
+        link->context = NULL;
+    }
+}
+
+static bool locate(struct link *link, struct buf *error) {
+    struct buf detail = BUF_INIT;
+    enum link_fault fault = LINK_NONE;
+    endpoint_locate(&link->endpoint, "", 0);
+    bool found = sentinel_find(&link->endpoint, &link->sentinel, &fault, &detail);
+    if (!found) {
+        link->broken = true;
+        fail(link, fault, detail.data, error);
+    }
+    buf_free(&detail);
+    return found;
+}
+
+/* While a failover is under way the Sentinels name a master that is gone, or one that is none yet.
+ */
+static bool connect_by_sentinel(struct link *link, struct buf *error) {
+    mono_ms_t end = mono_after(mono_now(), LINK_CONNECT_MS);
+    struct buf why = BUF_INIT;
+    for (;;) {
+        buf_clear(&why);
+        int64_t left = mono_diff(end, mono_now());
+        bool located = locate(link, &why);
+        if (located && connect_once(link, left > SENTINEL_MS ? (int)left : SENTINEL_MS, &why)) {
+            buf_free(&why);
+            return true;
+        }
+        left = mono_diff(end, mono_now());
+        if (!located || !link_fault_passes(link->fault) || left <= AGAIN_MS) {
+            break;
+        }
+        drop_context(link);
+        poll(NULL, 0, AGAIN_MS);
+    }
+    buf_adds(error, why.data);
+    buf_free(&why);
+    return false;
+}
+
+static bool connect_link(struct link *link, struct buf *error) {
+    return link->endpoint.master[0] != '\0' ? connect_by_sentinel(link, error)
+                                            : connect_once(link, LINK_CONNECT_MS, error);
+}
+
 struct link *link_open(const struct endpoint *endpoint, struct buf *error) {
     struct link *link = xcalloc(1, sizeof *link);
     endpoint_copy(&link->endpoint, endpoint);
@@ -109,10 +164,7 @@ struct link *link_open(const struct endpoint *endpoint, struct buf *error) {
 }
 
 bool link_reopen(struct link *link, struct buf *error) {
-    if (link->context != NULL) {
-        redisFree(link->context);
-        link->context = NULL;
-    }
+    drop_context(link);
     return connect_link(link, error);
 }
 
@@ -120,9 +172,7 @@ void link_close(struct link *link) {
     if (link == NULL) {
         return;
     }
-    if (link->context != NULL) {
-        redisFree(link->context);
-    }
+    drop_context(link);
     endpoint_free(&link->endpoint);
     free(link);
 }

@@ -26,10 +26,14 @@
 
 struct link;
 
-/* Connects, logs in, and checks that it is a Redis >= 6.0 that takes writes. Copies the endpoint.
- * NULL: error. */
+/*
+ * Connects, logs in, and checks that it is a Redis >= 6.0 that takes writes. Copies the endpoint.
+ * With Sentinels they are asked first where it is, and again for LINK_CONNECT_MS while what they
+ * name is no master or does not answer. NULL: error.
+ */
 struct link *link_open(const struct endpoint *endpoint, struct buf *error);
-/* The same again, after the connection was lost. Pending answers are gone. */
+/* The same again, after the connection was lost; Sentinels are asked anew. Pending answers are
+ * gone. */
 bool link_reopen(struct link *link, struct buf *error);
 void link_close(struct link *link); /* NULL is fine */
 bool link_timeout(struct link *link, int ms);

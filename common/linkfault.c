@@ -60,6 +60,8 @@ static const struct {
     {"OOM", LINK_FULL},
     {"READONLY", LINK_READONLY},
     {"MASTERDOWN", LINK_READONLY},
+    {"UNBLOCKED", LINK_READONLY}, /* WAIT, when the master becomes a replica; and after that: */
+    {"ERR WAIT cannot be used with replica", LINK_READONLY},
     {"MISCONF", LINK_MISCONF},
     {"BUSY ", LINK_BUSY},
     {"NOREPLICAS", LINK_NO_REPLICAS},
@@ -126,6 +128,7 @@ static bool wants_detail(enum link_fault fault) {
     case LINK_UNKNOWN_HOST:
     case LINK_LOST:
     case LINK_NOT_REDIS:
+    case LINK_NO_SENTINEL:
     case LINK_TOO_OLD:
     case LINK_BAD_DB:
     case LINK_NO_PERMISSION:
@@ -138,13 +141,29 @@ static bool wants_detail(enum link_fault fault) {
     }
 }
 
+/* The address, and who told it. */
+static void show_place(const struct endpoint *endpoint, struct buf *out) {
+    endpoint_show(endpoint, out);
+    if (endpoint->master[0] != '\0' && !endpoint_is_unknown(endpoint)) {
+        buf_adds(out, " (named by ");
+        endpoint_show_sentinels(endpoint, out);
+        buf_addf(out, ", from %s)", endpoint->origin);
+    } else if (strcmp(endpoint->origin, "default") != 0) {
+        buf_addf(out, " (from %s)", endpoint->origin);
+    }
+}
+
+/* A master that does not answer, and that its Sentinels have not replaced yet. */
+static bool awaits_failover(const struct endpoint *endpoint, enum link_fault fault) {
+    return endpoint->master[0] != '\0' && !endpoint_is_unknown(endpoint) &&
+           (fault == LINK_REFUSED || fault == LINK_UNREACHABLE || fault == LINK_TIMEOUT ||
+            fault == LINK_LOST);
+}
+
 void link_explain(const struct endpoint *endpoint, enum link_fault fault, const char *detail,
                   struct buf *out) {
     buf_adds(out, "Redis at ");
-    endpoint_show(endpoint, out);
-    if (strcmp(endpoint->origin, "default") != 0) {
-        buf_addf(out, " (from %s)", endpoint->origin);
-    }
+    show_place(endpoint, out);
     buf_addf(out, ": %s", faults[fault].what);
     if (detail != NULL && *detail != '\0' && wants_detail(fault)) {
         buf_adds(out, " (");
@@ -153,11 +172,14 @@ void link_explain(const struct endpoint *endpoint, enum link_fault fault, const 
         }
         buf_addc(out, ')');
     }
-    buf_addf(out, "; %s", faults[fault].advice);
+    buf_addf(out, "; %s",
+             awaits_failover(endpoint, fault)
+                 ? "start it, or wait until its Sentinels have made another one the master"
+                 : faults[fault].advice);
 }
 
-static void add_command(struct link_greeting *greeting, int argc, const char *a, const char *b,
-                        const char *c) {
+void link_greeting_add(struct link_greeting *greeting, int argc, const char *a, const char *b,
+                       const char *c) {
     struct link_greeting_command *command = &greeting->commands[greeting->count++];
     const char *words[3] = {a, b, c};
     command->argc = argc;
@@ -169,17 +191,18 @@ static void add_command(struct link_greeting *greeting, int argc, const char *a,
 
 void link_greeting_make(struct link_greeting *greeting, const struct endpoint *endpoint) {
     greeting->count = 0;
+    greeting->by_sentinel = endpoint->master[0] != '\0';
     snprintf(greeting->db, sizeof greeting->db, "%d", endpoint->db);
     if (endpoint->user[0] != '\0') {
-        add_command(greeting, 3, "AUTH", endpoint->user, endpoint->pass);
+        link_greeting_add(greeting, 3, "AUTH", endpoint->user, endpoint->pass);
     } else if (endpoint->pass[0] != '\0') {
-        add_command(greeting, 2, "AUTH", endpoint->pass, NULL);
+        link_greeting_add(greeting, 2, "AUTH", endpoint->pass, NULL);
     }
-    add_command(greeting, 2, "HELLO", "2", NULL);
+    link_greeting_add(greeting, 2, "HELLO", "2", NULL);
     if (endpoint->db != 0) {
-        add_command(greeting, 2, "SELECT", greeting->db, NULL);
+        link_greeting_add(greeting, 2, "SELECT", greeting->db, NULL);
     }
-    add_command(greeting, 1, "PING", NULL, NULL);
+    link_greeting_add(greeting, 1, "PING", NULL, NULL);
 }
 
 /* The text at a key of HELLO's answer, a flat array of keys and values; NULL when there is none. */
@@ -195,7 +218,8 @@ static const char *hello_text(const redisReply *reply, const char *key) {
     return NULL;
 }
 
-static enum link_fault check_hello(const redisReply *reply, struct buf *detail) {
+/* Its `role` is what ROLE says first, so that nobody needs the right to that command as well. */
+static enum link_fault check_hello(const redisReply *reply, bool by_sentinel, struct buf *detail) {
     if (reply->type != REDIS_REPLY_ARRAY) {
         buf_adds(detail, "HELLO was answered with something else");
         return LINK_NOT_REDIS;
@@ -215,7 +239,7 @@ static enum link_fault check_hello(const redisReply *reply, struct buf *detail) 
     }
     const char *role = hello_text(reply, "role");
     if (role != NULL && (strcmp(role, "replica") == 0 || strcmp(role, "slave") == 0)) {
-        return LINK_READONLY;
+        return by_sentinel ? LINK_NOT_MASTER : LINK_READONLY;
     }
     return LINK_NONE;
 }
@@ -238,5 +262,5 @@ enum link_fault link_greeting_check(const struct link_greeting *greeting, size_t
         }
         return link_fault_reply(reply->str);
     }
-    return hello ? check_hello(reply, detail) : LINK_NONE;
+    return hello ? check_hello(reply, greeting->by_sentinel, detail) : LINK_NONE;
 }

@@ -36,7 +36,14 @@
     X(PROTECTED, false, "it runs in protected mode and answers only its own machine",              \
       "give it a password (bash redis.sh start --bind ADDR does)")                                 \
     X(NOT_REDIS, false, "what answers there is not a Redis", "check host and port")                \
-    X(SENTINEL, false, "this is a Sentinel, which holds no data", "name the Redis it watches")     \
+    X(SENTINEL, false, "this is a Sentinel, which holds no data",                                  \
+      "name it as sentinel://host:port/mastername")                                                \
+    X(NO_SENTINEL, true, "no Sentinel says where the master is",                                   \
+      "check their hosts, ports and sentinel_pass, and that they run")                             \
+    X(UNKNOWN_MASTER, false, "its Sentinels know no master of this name",                          \
+      "check the name after the '/' (redis-cli -p 26379 sentinel masters shows those there are)")  \
+    X(NOT_MASTER, true, "its Sentinels name it as the master, but it is a replica",                \
+      "a failover may be under way: try again in some seconds")                                    \
     X(TOO_OLD, false, "this Redis is too old", "upgrade it to 6.0 or newer")                       \
     X(BAD_DB, false, "there is no such database", "check redis_db; in a cluster only 0 exists")    \
     X(NO_PERMISSION, false, "the user may not do this", "give it more by ACL SETUSER")             \
@@ -45,7 +52,8 @@
     X(LOADING, true, "it is still loading its data from disk", "wait a little and try again")      \
     X(FULL, true, "it is full (maxmemory)",                                                        \
       "raise maxmemory, or remove what is done: redisManager removeFinishedTask")                  \
-    X(READONLY, true, "it is a read-only replica", "name the master it copies from")               \
+    X(READONLY, true, "it is a read-only replica",                                                 \
+      "name the master it copies from, or its Sentinels (sentinel://host:port/mastername)")        \
     X(MISCONF, true, "it cannot write to its disk and so takes no changes",                        \
       "look at its log and at free disk space")                                                    \
     X(BUSY, true, "it is busy with somebody's slow script", "wait, or use SCRIPT KILL")            \
@@ -90,8 +98,12 @@ struct link_greeting {
         size_t lens[3];
     } commands[LINK_GREETING_MAX];
     char db[12];
+    bool by_sentinel; /* Sentinels named it: it has to be a master, or will be one soon */
 };
 void link_greeting_make(struct link_greeting *greeting, const struct endpoint *endpoint);
+/* One more command, of argc words; they are borrowed. */
+void link_greeting_add(struct link_greeting *greeting, int argc, const char *a, const char *b,
+                       const char *c);
 /* LINK_NONE, or what the answer to command `index` says is wrong; detail gets the server's words.
  */
 enum link_fault link_greeting_check(const struct link_greeting *greeting, size_t index,

@@ -29,11 +29,14 @@
 /* clang-format off */
 #define SETTINGS(X) \
     X(TEXT, redis, "redis", "", 0, 4096, NULL, BOTH, \
-      "where Redis is: redis://[user:password@]host[:port][/db] or unix:///path[?db=N]") \
+      "where Redis is: redis://[user:password@]host[:port][/db], unix:///path[?db=N], or the Sentinels that know: " \
+      "sentinel://[user:password@]host[:port],host[:port].../mastername[/db]") \
     X(TEXT, redis_host, "redis_host", "", 0, 255, NULL, BOTH, \
       "host of Redis, when redis is not given; neither: the one redis.sh started here, else 127.0.0.1") \
     X(COUNT, redis_port, "redis_port", "6379", 1, 65535, NULL, BOTH, "port of Redis") \
     X(SECRET, redis_pass, "redis_pass", "", 0, 512, NULL, BOTH, "password of Redis") \
+    X(SECRET, sentinel_pass, "sentinel_pass", "", 0, 512, NULL, BOTH, \
+      "password of the Sentinels, when redis is sentinel://... and has none; redis_pass is the master's") \
     X(COUNT, redis_db, "redis_db", "0", 0, 65535, NULL, BOTH, "database number in Redis") \
     X(WORD, queue, "queue", "default", 1, 64, NULL, BOTH, "name of the queue") \
     X(CHOICE, log_level, "log_level", "info", 0, 0, "debug|info|warn|error", BOTH, \
@@ -54,8 +57,8 @@
       "days that results of ended tasks are kept; 0: for ever") \
     X(BYTES, keep_output_bytes, "keep_output_bytes", "0", 0, SETTING_MEM_MAX, NULL, BOTH, \
       "most that all outputs in Redis may take, the oldest go first; 0: 5 % of its machine's memory") \
-    X(COUNT, wait_replicas, "wait_replicas", "0", 0, 16, NULL, MANAGER, \
-      "replicas of Redis that must have a load before it is acknowledged") \
+    X(COUNT, wait_replicas, "wait_replicas", "0", 0, 16, NULL, BOTH, \
+      "replicas of Redis that must have a load before it is acknowledged, and a result before its worker lets go of it") \
     X(WORD, name, "name", "", 0, 64, NULL, WORKER, "name of this worker; the host name by default") \
     X(CORES, cpus_mcpu, "cpus", "0", 0, 1000000000, NULL, WORKER, "cores to use; 0: all") \
     X(GIB, memory_bytes, "memory", "0", 0, SETTING_MEM_MAX, NULL, WORKER, \
@@ -70,6 +73,8 @@
       "free memory below which the most recent task is given back, in GiB; auto: half of the former") \
     X(DURATION, poll_interval_ms, "sleep_sec_between_accepting_task", "5", 10, SETTING_DAY_MS, NULL, WORKER, \
       "seconds between two looks for work when nothing woke the worker") \
+    X(DURATION, starve_after_ms, "starve_after", "60s", 0, SETTING_YEAR_MS, NULL, WORKER, \
+      "a large task that small ones were taken before for so long gets a worker kept free for it; 0: never") \
     X(DURATION, health_report_interval_ms, "health_report_interval", "5", 10, SETTING_DAY_MS, NULL, WORKER, \
       "seconds between two reports of the worker") \
     X(DURATION, lease_ms, "lease", "30s", 30, SETTING_DAY_MS, NULL, WORKER, \
@@ -92,8 +97,11 @@
       "the worker's own files, on a local disk; /var/tmp/distcomp-UID/QUEUE/NAME by default") \
     X(TEXT, shell, "shell", "/bin/sh", 1, 4000, NULL, WORKER, "runs shell tasks, with -c") \
     X(TEXT, python, "python", "python3", 1, 4000, NULL, WORKER, "runs python tasks") \
+    X(TEXT, inventory, "inventory", "", 0, 4000, NULL, WORKER, \
+      "JSON file that says what this machine has, instead of looking (docs/operations.md)") \
     X(COUNT, broken_after, "broken_after", "20", 0, 1000000, NULL, WORKER, \
-      "a worker whose last so many tries all failed at once pauses itself; 0: never") \
+      "after so many tries in a row that failed at once: pauses if others finish theirs, slows down if "\
+      "nobody can tell yet; 0: never") \
     X(CHOICE, orphan_policy, "orphan_policy", "stop", 0, 0, "stop|keep", WORKER, \
       "tasks of a worker whose lease ends: stopped, or kept running") \
     X(BOOL, exit_when_empty, "exit_when_empty", "false", 0, 0, NULL, WORKER, \

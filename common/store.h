@@ -198,6 +198,28 @@ bool store_walk_workers(struct store *store, store_each_worker *each, void *arg,
 bool store_want(struct store *store, const char *want, const char *const *names, size_t count,
                 const char **answers, struct buf *error);
 
+/* A worker that takes nothing which would delay a large task that waits for it. */
+struct store_reservation {
+    task_id_t id;
+    char *worker; /* owned */
+    uint32_t priority;
+    uint64_t loaded_ms; /* of the task */
+    uint64_t since_ms;  /* when the task was first seen to be passed over, Redis time */
+    uint64_t owned_ms;  /* when the worker was chosen */
+};
+#define STORE_RESERVATIONS 32
+struct store_reservations {
+    struct store_reservation list[STORE_RESERVATIONS];
+    size_t count;
+    uint64_t now_ms; /* Redis time of the answer */
+};
+/* Those that are in force: call store_reservations_free, unless it failed. */
+bool store_reservations(struct store *store, struct store_reservations *all, struct buf *error);
+void store_reservations_free(struct store_reservations *all);
+/* What a worker is kept free for, or NULL. Borrowed from `all`. */
+const struct store_reservation *store_reservation_of(const struct store_reservations *all,
+                                                     const char *worker);
+
 /* --- repair
  * ---------------------------------------------------------------------------------------- */
 

@@ -250,9 +250,28 @@ static bool close_names(struct store_load *load, struct buf *error) {
     }
 }
 
+/* WAIT speaks of what this connection has written. A load that found all of it there wrote nothing,
+ * and Redis since 7.2 then answers at once, whatever the replicas have; so something is written: a
+ * message to nobody, which replicas get as well, and with it all that came before. */
+static bool write_something(struct store *store, struct buf *error) {
+    struct buf channel = BUF_INIT;
+    buf_addf(&channel, "%s:" CHANNEL_WAKE, store->queue_key);
+    store_cmd(store, "PUBLISH");
+    cmd_add(&store->cmd, channel.data, channel.len);
+    cmd_adds(&store->cmd, "");
+    buf_free(&channel);
+    redisReply *reply = store_run(store, error);
+    bool ok = reply != NULL;
+    if (reply)
+        freeReplyObject(reply);
+    return ok;
+}
+
 static bool wait_replicas(struct store *store, struct buf *error) {
     if (!store->wait_replicas)
         return true;
+    if (!write_something(store, error))
+        return false;
     store_cmd(store, "WAIT");
     cmd_addu(&store->cmd, store->wait_replicas);
     cmd_addu(&store->cmd, WAIT_MS);

@@ -17,7 +17,8 @@ static const struct table_column columns[] = {
 struct show {
     const struct session *session;
     const struct args *args;
-    bool *seen;                /* by operand */
+    bool *seen; /* by operand */
+    struct store_reservations reserved;
     struct worker_view *views; /* owned; a worker is small, and there are hundreds at most */
     size_t count, cap;
 };
@@ -44,6 +45,12 @@ static void add_remark(struct buf *text, const struct worker_view *view) {
     else if (*view->want && strcmp(view->want, view->state) != 0 &&
              strcmp(view->state, "paused") != 0)
         buf_addf(text, "asked to %s", view->want);
+    else if (view->reserved) {
+        buf_addf(text, "kept free for task %s, for ", view->reserved->id);
+        units_add_ms(text, view->now_ms > view->reserved->owned_ms
+                               ? view->now_ms - view->reserved->owned_ms
+                               : 0);
+    }
 }
 
 static void add_row(struct table *table, const struct worker_view *view, bool remarks) {
@@ -83,7 +90,7 @@ static bool is_wanted(struct show *show, const char *name) {
 static bool keep_worker(const struct store_worker *worker, void *arg) {
     struct show *show = arg;
     struct worker_view view;
-    worker_view_init(&view, worker);
+    worker_view_init(&view, worker, &show->reserved);
     if (!is_wanted(show, view.name)) {
         worker_view_free(&view);
         return true;
@@ -137,8 +144,10 @@ static int check_worker(struct session *session, const struct args *args) {
     struct buf error = BUF_INIT;
     int64_t due_ms;
     int code = EXIT_FAILED;
-    struct show show = {session, args, xcalloc(args->operand_count, sizeof *show.seen), NULL, 0, 0};
+    struct show show = {
+        .session = session, .args = args, .seen = xcalloc(args->operand_count, sizeof *show.seen)};
     if (store_maintain(store, &due_ms, &error) &&
+        store_reservations(store, &show.reserved, &error) &&
         store_walk_workers(store, keep_worker, &show, &error))
         code = print_workers(&show);
     else
@@ -146,6 +155,7 @@ static int check_worker(struct session *session, const struct args *args) {
     for (size_t i = 0; i < show.count; i++)
         worker_view_free(&show.views[i]);
     free(show.views);
+    store_reservations_free(&show.reserved);
     free(show.seen);
     buf_free(&error);
     return code;
@@ -160,7 +170,8 @@ const struct verb verb_check_worker = {
              "promised to tasks and in all, memory promised, free and in all, tasks that run "
              "now, tasks it finished and tries that failed there. States are run, drain, stop, "
              "paused (it failed one task after the other; resumeWorker) and lost: silent for "
-             "longer than its lease; its tasks went back to todo.",
+             "longer than its lease; its tasks went back to todo. A worker may be kept free for a "
+             "large task that small ones were taken before for longer than starve_after.",
     .group = GROUP_LOOK,
     .flags = VERB_ANSWERS,
     .run = check_worker,

@@ -1,7 +1,7 @@
 # bash completion for redisManager, written by `redisManager completion bash`.
 # shellcheck shell=bash disable=SC2207
 _redisManager_verbs='initRedis loadTask addTask checkTask checkWorker showTask taskOutput waitTask exportTask cancelTask holdTask releaseTask setTask cleanup removeFinishedTask moveInProgressTaskToTodo moveFailedTaskToTodo drainWorker resumeWorker stopWorker help completion manual'
-_redisManager_globals=' --redis --redis_host --redis_port --redis_pass --redis_db --queue --log_level --log_format --max_retry_per_task --max_losses --retry_backoff --retry_backoff_max --keep_finished --keep_finished_days --keep_output_bytes --wait_replicas --conf --quiet --help --version --task'
+_redisManager_globals=' --redis --redis_host --redis_port --redis_pass --sentinel_pass --redis_db --queue --log_level --log_format --max_retry_per_task --max_losses --retry_backoff --retry_backoff_max --keep_finished --keep_finished_days --keep_output_bytes --wait_replicas --conf --quiet --help --version --task'
 _redisManager_options() {
     case $1 in
     initRedis) echo '--help --force --json' ;;
@@ -40,6 +40,7 @@ _redisManager_value() {
     *.redis_host) COMPREPLY=() ;;
     *.redis_port) COMPREPLY=() ;;
     *.redis_pass) COMPREPLY=() ;;
+    *.sentinel_pass) COMPREPLY=() ;;
     *.redis_db) COMPREPLY=() ;;
     *.queue) COMPREPLY=() ;;
     *.log_level) COMPREPLY=($(compgen -W 'debug info warn error' -- "$2")) ;;

@@ -125,12 +125,14 @@ struct fit {
     uint64_t most_mem, most_mcpu;
     char *most_mem_name, *most_mcpu_name; /* owned */
     struct buf held_back;                 /* names and states of fitting ones that take nothing */
+    struct store_reservations reserved;   /* by some workers, for other tasks or this one */
+    json_t *kept;                         /* sentences on fitting ones that are kept free; owned */
 };
 
 static void fit_init(struct fit *fit, const struct store_task *task) {
     struct buf requires = BUF_INIT;
     task_requires(&task->task, &requires);
-    *fit = (struct fit){.task = task, .held_back = BUF_INIT};
+    *fit = (struct fit){.task = task, .held_back = BUF_INIT, .kept = json_array()};
     fit->requires = buf_detach(&requires);
     char *save = NULL;
     for (char *word = strtok_r(fit->requires, ",", &save); word && fit->word_count < NEEDS_MOST;
@@ -143,6 +145,8 @@ static void fit_free(struct fit *fit) {
     free(fit->most_mem_name);
     free(fit->most_mcpu_name);
     buf_free(&fit->held_back);
+    store_reservations_free(&fit->reserved);
+    json_decref(fit->kept);
 }
 
 static bool in_list(const char *list, const char *word) {
@@ -169,11 +173,35 @@ static void note_most(uint64_t *most, char **name, uint64_t value, const struct 
     *name = xstrdup(view->name);
 }
 
+/* A worker that could run it is kept free: for this task, or for one that goes before it. */
+static void note_kept(struct fit *fit, const struct worker_view *view) {
+    const struct store_reservation *r = view->reserved;
+    const struct task_head *head = &fit->task->head;
+    uint64_t now_ms = fit->reserved.now_ms;
+    struct buf waited = BUF_INIT, since = BUF_INIT;
+    if (!r || r->priority < head->priority ||
+        (r->priority == head->priority && r->loaded_ms > head->loaded_ms))
+        return;
+    units_add_ms(&waited, now_ms > r->since_ms ? now_ms - r->since_ms : 0);
+    units_add_ms(&since, now_ms > r->owned_ms ? now_ms - r->owned_ms : 0);
+    if (strcmp(r->id, fit->task->id) == 0)
+        say(fit->kept, "others were taken before it for %s; %s has been kept free for it for %s",
+            waited.data, view->name, since.data);
+    else
+        say(fit->kept,
+            "%s takes none that would delay task %s, for which it has been kept free for %s: "
+            "others "
+            "were taken before that one for %s",
+            view->name, r->id, since.data, waited.data);
+    buf_free(&waited);
+    buf_free(&since);
+}
+
 static bool fit_worker(const struct store_worker *worker, void *arg) {
     struct fit *fit = arg;
     const struct task_head *head = &fit->task->head;
     struct worker_view view;
-    worker_view_init(&view, worker);
+    worker_view_init(&view, worker, &fit->reserved);
     if (view.live) {
         json_int_t told = json_integer_value(json_object_get(view.info, "reserve"));
         uint64_t reserve = told > 0 ? (uint64_t)told : 0;
@@ -191,6 +219,8 @@ static bool fit_worker(const struct store_worker *worker, void *arg) {
         bool ready = !strcmp(view.state, "run");
         fit->fitting += fits;
         fit->ready += fits && ready;
+        if (fits && ready)
+            note_kept(fit, &view);
         if (fits && !ready)
             buf_addf(&fit->held_back, "%s%s (%s)", fit->held_back.len ? ", " : "", view.name,
                      view.state);
@@ -307,7 +337,8 @@ static bool say_todo(struct store *store, const struct store_task *task, json_t 
                      struct buf *error) {
     struct fit fit;
     fit_init(&fit, task);
-    bool ok = store_walk_workers(store, fit_worker, &fit, error);
+    bool ok = store_reservations(store, &fit.reserved, error) &&
+              store_walk_workers(store, fit_worker, &fit, error);
     if (ok && !fit.live)
         say(why, "no worker is running; start one with redisWorker");
     else if (ok && !fit.fitting)
@@ -315,7 +346,7 @@ static bool say_todo(struct store *store, const struct store_task *task, json_t 
     else if (ok && !fit.ready)
         say(why, "the workers that could run it take no tasks: %s", fit.held_back.data);
     else if (ok)
-        ok = say_place(store, task, why, error);
+        ok = say_place(store, task, why, error) && json_array_extend(why, fit.kept) == 0;
     fit_free(&fit);
     return ok;
 }

@@ -16,7 +16,8 @@ static uint64_t number_of(const json_t *object, const char *key) {
     return number > 0 ? (uint64_t)number : 0;
 }
 
-void worker_view_init(struct worker_view *view, const struct store_worker *worker) {
+void worker_view_init(struct worker_view *view, const struct store_worker *worker,
+                      const struct store_reservations *reserved) {
     json_t *info = json_loadb(worker->info.data, worker->info.len, 0, NULL);
     json_t *stats = json_loadb(worker->stats.data, worker->stats.len, 0, NULL);
     *view = (struct worker_view){
@@ -42,6 +43,8 @@ void worker_view_init(struct worker_view *view, const struct store_worker *worke
     view->want = view->own_want = xstrndup(worker->want.data, worker->want.len);
     /* Before the first report there are no stats: it does what it was asked to. */
     view->state = view->live ? text_of(stats, "mode", *view->want ? view->want : "run") : "lost";
+    if (reserved && view->live)
+        view->reserved = store_reservation_of(reserved, view->name);
 }
 
 void worker_view_free(struct worker_view *view) {
@@ -59,6 +62,8 @@ json_t *worker_view_json(const struct worker_view *view) {
     json_object_set_new(object, "state", json_string(view->state));
     json_object_set_new(object, "want", json_string(view->want));
     json_object_set_new(object, "idle", json_boolean(view->idle));
+    json_object_set_new(object, "reserved_for",
+                        view->reserved ? json_string(view->reserved->id) : json_null());
     json_object_set_new(object, "last_report", view_time_json(view->report_ms));
     json_object_set_new(object, "age_ms", json_integer((json_int_t)age));
     json_object_set_new(object, "cores", json_real((double)view->mcpu / 1000));

@@ -20,11 +20,16 @@ struct worker_view {
     uint64_t mem, mem_promised, mem_available; /* bytes */
     uint64_t held, finished, failed;           /* tasks */
     bool live, idle;
-    json_t *info, *stats; /* owned; host, … borrow from them */
-    char *own_want;       /* owned */
+    const struct store_reservation *reserved; /* borrowed; NULL: it is not kept free for a task */
+    json_t *info, *stats;                     /* owned; host, … borrow from them */
+    char *own_want;                           /* owned */
 };
 
-void worker_view_init(struct worker_view *view, const struct store_worker *worker);
+/* reserved: who is kept free for what, which must outlive the view; or NULL when it does not
+ * matter.
+ */
+void worker_view_init(struct worker_view *view, const struct store_worker *worker,
+                      const struct store_reservations *reserved);
 void worker_view_free(struct worker_view *view);
 
 /* A worker's JSON: everything, with info and stats as it wrote them. A new reference. */

@@ -1,5 +1,7 @@
 #include "worker/admission.h"
 
+#include <stdlib.h>
+
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 
 struct room admission_largest(const struct capacity *capacity) {
@@ -38,4 +40,44 @@ uint64_t admission_mean(uint64_t mean_us, uint64_t wall_us) {
     if (wall_us == 0)
         wall_us = 1;
     return mean_us == 0 ? wall_us : mean_us - mean_us / 8 + wall_us / 8;
+}
+
+struct room admission_empty(const struct capacity *capacity, uint64_t measured_mem_bytes,
+                            const struct room *now) {
+    struct room room = admission_largest(capacity);
+    room.mem_bytes = MIN(room.mem_bytes, measured_mem_bytes);
+    if (room.mem_bytes < now->mem_bytes)
+        room.mem_bytes = now->mem_bytes;
+    return room;
+}
+
+uint64_t admission_left_ms(uint64_t age_ms, uint64_t mean_us, uint64_t timeout_ms) {
+    uint64_t mean_ms = mean_us / 1000;
+    uint64_t left = age_ms < mean_ms ? mean_ms - age_ms : age_ms;
+    if (timeout_ms > 0)
+        left = MIN(left, timeout_ms > age_ms ? timeout_ms - age_ms : 0);
+    return left;
+}
+
+static int compare_promises(const void *a, const void *b) {
+    const struct promise *x = a, *y = b;
+    return (x->left_ms > y->left_ms) - (x->left_ms < y->left_ms);
+}
+
+void admission_forecast(struct forecast *forecast, const struct room *empty,
+                        struct promise *promises, size_t count) {
+    if (count > 1)
+        qsort(promises, count, sizeof *promises, compare_promises);
+    forecast->count = count > FORECAST_POINTS ? FORECAST_POINTS : count > 0 ? count : 1;
+    uint64_t mem = 0, mcpu = 0; /* still promised after the point, from the last one back */
+    for (size_t point = forecast->count, at = count; point-- > 0;) {
+        size_t ended = (point + 1) * count / forecast->count; /* by then */
+        for (; at > ended; at--) {
+            mem += promises[at - 1].mem_bytes;
+            mcpu += promises[at - 1].mcpu;
+        }
+        forecast->points[point].after_ms = ended ? promises[ended - 1].left_ms : 0;
+        forecast->points[point].mem_bytes = empty->mem_bytes - MIN(empty->mem_bytes, mem);
+        forecast->points[point].mcpu = empty->mcpu - (uint32_t)MIN((uint64_t)empty->mcpu, mcpu);
+    }
 }

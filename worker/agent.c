@@ -19,11 +19,13 @@
 #include "worker/aftermath.h"
 #include "worker/agent_state.h"
 #include "worker/notify.h"
+#include "worker/standing.h"
 
 enum {
-    EXIT_VERSION = 100,   /* the supervisor speaks another version */
-    SUPER_END_MS = 1000,  /* a killed supervisor has ended by then */
-    LEAVE_MOST_MS = 10000 /* how long the last results wait for a Redis that is away */
+    EXIT_VERSION = 100,     /* the supervisor speaks another version */
+    SUPER_END_MS = 1000,    /* a killed supervisor has ended by then */
+    LEAVE_MOST_MS = 10000,  /* how long the last results wait for a Redis that is away */
+    RESOLVE_MOST_MS = 60000 /* how long a name server may keep us waiting */
 };
 
 const char *agent_node(void) {
@@ -96,8 +98,23 @@ static void on_drain_timeout(uv_timer_t *timer) {
     }
 }
 
+/* For the agent after this one, if it is killed before it has left. */
+static void keep_order(struct agent *a) {
+    enum standing order = a->mode == MODE_STOP ? STANDING_STOP : STANDING_RETURN;
+    if (!standing_keep(a->config->state_dir, a->incarnation, order))
+        log_event(LOG_WARN, "order_not_kept", kv_text("why", strerror(errno)));
+}
+
+/* The one before this was told to leave, and its supervisor still lives. */
+static void take_over_order(struct agent *a) {
+    enum standing order = standing_read(a->config->state_dir, a->incarnation);
+    if (order != STANDING_NONE && a->mode < MODE_STOP)
+        agent_set_mode(a, order == STANDING_STOP ? MODE_STOP : MODE_RETURN);
+}
+
 void agent_set_mode(struct agent *a, enum agent_mode mode) {
     static const char *const names[] = {"run", "drain", "stop", "return"};
+    a->told_to_leave |= mode >= MODE_STOP;
     if (mode == a->mode)
         return;
     log_event(LOG_INFO, "mode", kv_text("mode", names[mode]),
@@ -106,6 +123,8 @@ void agent_set_mode(struct agent *a, enum agent_mode mode) {
     a->mode = mode;
     a->claim_wanted = true;
     a->renew_wanted = true;
+    if (mode >= MODE_STOP)
+        keep_order(a);
     if (mode == MODE_STOP && a->config->drain_timeout_ms > 0)
         uv_timer_start(&a->drain_timer, on_drain_timeout, (uint64_t)a->config->drain_timeout_ms, 0);
     if (mode == MODE_RETURN) {
@@ -131,19 +150,21 @@ static void be_born_again(struct agent *a) {
 }
 
 static void leave_step(struct agent *a) {
-    if (a->super_gone) {
+    if (a->super_gone && !a->told_to_leave) {
         be_born_again(a);
         return;
     }
     if (a->mode < MODE_STOP)
         return;
     if (a->left) {
-        log_event(LOG_INFO, "left", kv_uint("tries", a->tries_done));
+        log_event(LOG_INFO, "left", kv_uint("tries", a->tries_done),
+                  kv_bool("replicated", replicas_have_all(a)));
         agent_bye(a, WIRE_BYE_STOP, 0);
     } else if (unfinished(a) == 0 && !a->claiming) {
-        lease_leave(a);
         if (a->leave_since.ms == 0)
             a->leave_since = mono_now();
+        if (replicas_have_all(a) || mono_diff(mono_now(), a->leave_since) >= LEAVE_MOST_MS)
+            lease_leave(a);
         agent_wake(a, LEAVE_MOST_MS);
     }
     if (a->leave_since.ms && !redisio_up(a->redis) &&
@@ -162,7 +183,10 @@ static void agent_step(uv_prepare_t *prepare) {
         claim_start_ready(a);
         report_step(a);
         claim_step(a);
+        replicas_step(a);
         leave_step(a);
+    } else if (a->super_gone && !a->ended && a->told_to_leave) {
+        agent_bye(a, WIRE_BYE_STOP, 1);
     } else if (a->super_gone && !a->ended) {
         be_born_again(a);
     }
@@ -185,8 +209,9 @@ static void on_welcome(struct agent *a, const struct wire_welcome *w) {
         return;
     }
     hex64(a->incarnation, w->incarnation);
-    if (w->previous)
-        hex64(a->previous, w->previous);
+    if (!statedir_lives(a->config->state_dir, w->incarnation, a->lives, &a->lives_count) &&
+        w->previous)
+        a->lives[a->lives_count++] = (struct statedir_life){w->previous, true};
     a->supervisor_pid = w->supervisor_pid;
     runs_init(&a->runs, w->capacity);
     config_measure(a);
@@ -228,6 +253,12 @@ static void on_exit_frame(struct agent *a, const struct wire_exit *e) {
     a->claim_wanted = true;
 }
 
+static void send_alive(struct agent *a, uint64_t quiet_ms) {
+    struct wire_alive alive = {quiet_ms};
+    if (!a->super_gone)
+        superlink_send(a->super, WIRE_ALIVE, &alive, sizeof alive, NULL, 0);
+}
+
 static void on_frame(void *arg, uint32_t type, const char *payload, size_t len) {
     struct agent *a = arg;
     union {
@@ -243,12 +274,15 @@ static void on_frame(void *arg, uint32_t type, const char *payload, size_t len) 
         on_task(a, payload, len);
     } else if (type == WIRE_READY) {
         a->super_ready = true;
+        take_over_order(a);
     } else if (type == WIRE_STARTED && len == sizeof f.started) {
         struct run *run = runs_in_slot(&a->runs, f.started.slot);
         if (run)
             run->pid = f.started.pid;
     } else if (type == WIRE_EXIT && len == sizeof f.exit) {
         on_exit_frame(a, &f.exit);
+    } else if (type == WIRE_PING) {
+        send_alive(a, 0);
     } else if (type == WIRE_SIGNAL && len == sizeof f.signal) {
         signal_handle(a, f.signal.signal, true);
     } else {
@@ -300,12 +334,17 @@ static void on_redis_connecting(void *arg) {
         endpoint_free(&fresh);
     }
     buf_free(&error);
+    /* hiredis asks the resolver and waits, which may take long when the network is down. */
+    if (!*a->endpoint.path && !a->super_gone) {
+        send_alive(a, RESOLVE_MOST_MS);
+        superlink_flush(a->super);
+    }
 }
 
 static void on_redis_up(void *arg, const struct redis_facts *facts) {
     struct agent *a = arg;
     if (a->facts.run_id[0] && strcmp(a->facts.run_id, facts->run_id) != 0)
-        a->recent_again = a->recent_first;
+        report_again(a);
     a->facts = *facts;
     a->claim_wanted = true;
 }
@@ -377,6 +416,7 @@ static void connect_all(struct agent *a, int supervisor_fd) {
     struct wire_hello hello = {WIRE_VERSION, (uint32_t)getpid()};
     superlink_send(a->super, WIRE_HELLO, &hello, sizeof hello, NULL, 0);
     a->redis = redisio_new(&a->loop, &a->endpoint, channel.data, &redis);
+    redisio_backoff(a->redis, a->config->lease_ms / 4);
     buf_free(&channel);
 }
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -11,9 +12,11 @@
 #include "worker/launch.h"
 
 enum {
-    AVAILABLE_MS = 100, /* how long a reading of free memory is good */
-    READY_MS = 250,     /* a task claimed ahead that has not started by then goes back */
-    AUTO_SHARE = 2      /* min_dram=auto counts for memory / (cores * this) */
+    AVAILABLE_MS = 100,  /* how long a reading of free memory is good */
+    READY_MS = 250,      /* a task claimed ahead that has not started by then goes back */
+    AUTO_SHARE = 2,      /* min_dram=auto counts for memory / (cores * this) */
+    EMPTY_MS = 5000,     /* empty for so long, free memory is what an empty worker has */
+    MEASURED_MS = 600000 /* and so long that counts */
 };
 
 static struct room room_now(struct agent *a) {
@@ -29,6 +32,45 @@ static struct room room_now(struct agent *a) {
         .running = (uint32_t)a->runs.lists[RUN_STARTED].count,
     };
     return admission_room(&a->capacity, &load);
+}
+
+/* What one task may have when the worker is empty, as measured when it last was. */
+static struct room room_when_empty(struct agent *a, const struct room *now) {
+    mono_ms_t time = mono_now();
+    if (a->runs.lists[RUN_READY].count || a->runs.lists[RUN_STARTED].count) {
+        a->empty_since.ms = 0;
+    } else if (a->empty_since.ms == 0) {
+        a->empty_since = time;
+    } else if (mono_diff(time, a->empty_since) >= EMPTY_MS) {
+        a->empty_mem_bytes = now->mem_bytes;
+        a->empty_read = time;
+    }
+    bool measured = a->empty_read.ms && mono_diff(time, a->empty_read) < MEASURED_MS;
+    return admission_empty(&a->capacity, measured ? a->empty_mem_bytes : UINT64_MAX, now);
+}
+
+/* a->forecast, for the queue to choose who is kept free for a large task. */
+static void write_forecast(struct agent *a, const struct room *empty) {
+    const struct run_list *lists[] = {&a->runs.lists[RUN_STARTED], &a->runs.lists[RUN_READY]};
+    struct promise *promises = xcalloc(lists[0]->count + lists[1]->count + 1, sizeof *promises);
+    struct forecast forecast;
+    size_t count = 0, len = 0;
+    mono_ms_t now = mono_now();
+    for (size_t i = 0; i < 2; i++)
+        for (const struct run *run = lists[i]->first; run; run = run->next) {
+            uint64_t age_ms = (uint64_t)mono_diff(now, run->claimed);
+            uint64_t timeout_ms =
+                run->timeout_ms == UINT64_MAX ? (uint64_t)a->config->timeout_ms : run->timeout_ms;
+            promises[count++] = (struct promise){
+                run->mem_bytes, run->mcpu, admission_left_ms(age_ms, a->mean_wall_us, timeout_ms)};
+        }
+    admission_forecast(&forecast, empty, promises, count);
+    free(promises);
+    for (size_t i = 0; i < forecast.count; i++)
+        len += (size_t)snprintf(a->forecast + len, sizeof a->forecast - len,
+                                "%s%" PRIu64 " %" PRIu64 " %" PRIu32, i ? " " : "",
+                                forecast.points[i].after_ms, forecast.points[i].mem_bytes,
+                                forecast.points[i].mcpu);
 }
 
 static uint64_t auto_mem_bytes(const struct agent *a) {
@@ -86,7 +128,7 @@ static void start(struct agent *a, struct run *run) {
 
 void claim_start_ready(struct agent *a) {
     struct run_list *ready = &a->runs.lists[RUN_READY];
-    if (!ready->first || a->super_gone)
+    if (!ready->first)
         return;
     mono_ms_t now = mono_now();
     bool may_start = a->mode == MODE_RUN && mono_diff(now, a->no_start_before) >= 0;
@@ -172,7 +214,9 @@ static void on_claim(void *arg, const redisReply *reply) {
     struct claim_answer answer;
     a->claiming = false;
     if (!reply || !claim_read(reply, &answer)) {
-        a->claim_unknown = true;
+        /* After an error Redis has done nothing, or renew finds it; else it may do it yet. */
+        a->claim_unknown = !redisio_up(a->redis);
+        a->claim_wanted = true;
         agent_wake(a, 1000);
         return;
     }
@@ -186,6 +230,8 @@ static void on_claim(void *arg, const redisReply *reply) {
         return;
     }
     take_tasks(a, reply, &answer);
+    if (answer.count > 0)
+        a->empty_since.ms = 0;
     a->claim_rank = answer.more;
     a->claim_empty = answer.count < a->claim.slots && answer.more < 0;
     if (answer.more >= 0 || answer.count == a->claim.slots)
@@ -219,17 +265,18 @@ static void claim_again(struct agent *a) {
 }
 
 void claim_step(struct agent *a) {
-    if (a->claim_unknown && !a->claiming && !a->super_gone)
+    if (a->claim_unknown && !a->claiming)
         claim_again(a);
     if (a->claiming || a->claim_unknown || a->mode != MODE_RUN || !lease_ready(a) ||
         a->renew_wanted || a->super_gone || mono_diff(mono_now(), a->no_start_before) < 0)
         return;
     uint32_t ready = (uint32_t)a->runs.lists[RUN_READY].count;
     uint32_t ahead = admission_ahead((uint32_t)a->runs.lists[RUN_STARTED].count, a->mean_wall_us);
-    if (!a->claim_wanted || (ready > 0 && ready > ahead / 2))
+    uint32_t slots_most = CLAIM_MAX;
+    if (!a->claim_wanted || (ready > 0 && ready > ahead / 2) || !health_may_claim(a, &slots_most))
         return;
     struct room room = room_now(a);
-    struct room most = admission_largest(&a->capacity);
+    struct room most = room_when_empty(a, &room);
     if (ahead > 0 || ready > 0)
         add_ahead(a, &room, ahead);
     uint32_t free_slots = a->runs.free_count > ready ? a->runs.free_count - ready : 0;
@@ -238,17 +285,20 @@ void claim_step(struct agent *a) {
     a->claim_wanted = false;
     if (room.slots == 0)
         return;
+    write_forecast(a, &most);
     a->claim = (struct claim_args){
         .worker = a->config->name,
-        .incarnation = a->incarnation,
+        .session = a->session,
         .free_mem_bytes = room.mem_bytes,
         .free_mcpu = room.mcpu,
-        .slots = room.slots < CLAIM_MAX ? room.slots : CLAIM_MAX,
+        .slots = room.slots < slots_most ? room.slots : slots_most,
         .auto_mem_bytes = auto_mem_bytes(a),
         .caps = a->caps,
         .rank = a->claim_rank > 0 ? (uint32_t)a->claim_rank : 0,
         .most_mem_bytes = most.mem_bytes,
         .most_mcpu = most.mcpu,
+        .starve_after_ms = (uint64_t)a->config->starve_after_ms,
+        .forecast = a->forecast,
     };
     draw_identity(&a->claim);
     send_claim(a);

@@ -71,7 +71,8 @@ static void keep_identity(struct config *fresh, struct config *old, struct buf *
                          {&fresh->state_dir, &old->state_dir},
                          {&fresh->redis, &old->redis},
                          {&fresh->redis_host, &old->redis_host},
-                         {&fresh->redis_pass, &old->redis_pass}};
+                         {&fresh->redis_pass, &old->redis_pass},
+                         {&fresh->sentinel_pass, &old->sentinel_pass}};
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         if (strcmp(*pairs[i][0], *pairs[i][1]) != 0)
             buf_adds(kept, "x");

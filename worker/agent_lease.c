@@ -1,11 +1,15 @@
 #include "worker/agent_state.h"
 
+#include <inttypes.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <time.h>
 
 #include "common/log.h"
 #include "worker/notify.h"
+#include "worker/ustime.h"
 
 enum { REGISTER_AGAIN_MS = 1000, CHANGE_MS = 1000, DUE_JITTER_MS = 50 };
 
@@ -71,15 +75,39 @@ static void on_register(void *arg, const redisReply *reply) {
     notify_send("READY=1\nSTATUS=%s in queue %s", a->config->name, a->config->queue);
 }
 
+/* How long this machine has been up, in ms; at least 1. */
+static int64_t uptime_ms(void) {
+    struct timespec now = {0};
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    int64_t ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    return ms > 0 ? ms : 1;
+}
+
+/* Each register begins a session, so that nothing that was asked before it can be done after it: a
+ * request may lie in the buffers of a connection that was given up, or of a proxy, for long. */
+static void draw_session(struct agent *a) {
+    uint64_t drawn;
+    if (getrandom(&drawn, sizeof drawn, 0) != sizeof drawn)
+        abort();
+    snprintf(a->session, sizeof a->session, "%016" PRIx64, drawn);
+}
+
 static void send_register(struct agent *a) {
+    struct buf dead = BUF_INIT;
+    for (size_t i = 0; i < a->lives_count; i++)
+        buf_addf(&dead, "%s%016" PRIx64 ".%lld", i ? " " : "", a->lives[i].incarnation,
+                 a->lives[i].same_boot ? 0 : (long long)uptime_ms());
+    draw_session(a);
     struct register_args args = {.worker = a->config->name,
                                  .incarnation = a->incarnation,
-                                 .previous = a->previous,
+                                 .session = a->session,
+                                 .dead = dead.data,
                                  .lease_ms = (uint64_t)a->config->lease_ms,
                                  .info = a->info,
                                  .max_losses = (uint32_t)a->config->max_losses};
     register_build(&a->cmd, a->queue_key, &args);
     a->registering = redisio_send(a->redis, &a->cmd, on_register, a);
+    buf_free(&dead);
 }
 
 /* --- renew ----------------------------------------------------------------------------------- */
@@ -88,11 +116,8 @@ static void want_mode(struct agent *a, enum worker_want want) {
     static const enum agent_mode modes[] = {MODE_RUN, MODE_DRAIN, MODE_STOP};
     if (a->mode >= MODE_STOP || modes[want] == a->mode)
         return;
-    if (want == WANT_RUN) {
-        a->paused = false;
-        a->pause_reason = NULL;
-        a->fast_failures = 0;
-    }
+    if (want == WANT_RUN)
+        health_resume(a);
     agent_set_mode(a, modes[want]);
 }
 
@@ -122,8 +147,8 @@ static void on_renew(void *arg, const redisReply *reply) {
         return;
     }
     /* It counts from when it was asked for: Redis cannot have renewed it earlier. */
-    int64_t left = a->config->lease_ms - mono_diff(mono_now(), a->renewed);
-    struct wire_lease lease = {left > 0 ? (uint64_t)left : 1};
+    struct wire_lease lease = {a->renewed_boot_ms + (uint64_t)a->config->lease_ms,
+                               (uint64_t)a->config->lease_ms};
     superlink_send(a->super, WIRE_LEASE, &lease, sizeof lease, NULL, 0);
     if (answer.status == RENEW_MISMATCH)
         a->reconcile_wanted = true;
@@ -134,17 +159,21 @@ static void on_renew(void *arg, const redisReply *reply) {
 
 static char *make_stats(const struct agent *a) {
     static const char *const modes[] = {"run", "drain", "stop", "return"};
+    const char *mode = modes[a->mode];
+    if (a->paused)
+        mode = "paused";
+    else if (a->slow_ms && a->mode == MODE_RUN)
+        mode = "slow";
     json_t *stats =
-        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "mode",
-                  a->paused ? "paused" : modes[a->mode], "running",
+        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "mode", mode, "running",
                   (json_int_t)a->runs.lists[RUN_STARTED].count, "ready",
                   (json_int_t)a->runs.lists[RUN_READY].count, "unreported",
                   (json_int_t)a->runs.lists[RUN_ENDED].count, "mem_promised",
                   (json_int_t)a->runs.started_mem_bytes, "mem_available",
                   (json_int_t)a->available_bytes, "mcpu_promised", (json_int_t)a->runs.started_mcpu,
                   "tries", (json_int_t)a->tries_done, "stale", (json_int_t)a->stale_reports);
-    if (a->pause_reason)
-        json_object_set_new(stats, "reason", json_string(a->pause_reason));
+    if (a->health_reason)
+        json_object_set_new(stats, "reason", json_string(a->health_reason));
     char *text = json_dumps(stats, JSON_COMPACT);
     json_decref(stats);
     return text;
@@ -154,13 +183,14 @@ static void send_renew(struct agent *a) {
     uint64_t digest;
     size_t held = runs_held(&a->runs, &digest);
     char *stats = make_stats(a);
-    renew_build(&a->cmd, a->queue_key, a->config->name, a->incarnation,
-                (uint64_t)a->config->lease_ms, held, digest, stats);
+    renew_build(&a->cmd, a->queue_key, a->config->name, a->session, (uint64_t)a->config->lease_ms,
+                held, digest, stats);
     free(stats);
     a->renewing = redisio_send(a->redis, &a->cmd, on_renew, a);
     if (a->renewing) {
         a->renew_wanted = false;
         a->renewed = mono_now();
+        a->renewed_boot_ms = (uint64_t)ustime_boot() / US_PER_MS;
         a->renewed_running = a->runs.lists[RUN_STARTED].count;
     }
 }
@@ -195,9 +225,11 @@ static void on_reconcile(void *arg, const redisReply *reply) {
                 log_event(LOG_WARN, "task_retaken", kv_text("task", run->id));
             continue;
         }
+        /* One that has ended is still reported: the answer may be that it was recorded before. */
+        if (run->state == RUN_ENDED)
+            continue;
         log_event(LOG_WARN, "task_taken_away", kv_text("task", run->id),
                   kv_uint("try", run->try_number));
-        /* One that has ended is still reported: the answer may be that it was recorded before. */
         if (run->state == RUN_STARTED) {
             run->stale = true;
             agent_kill(a, run, WIRE_WHY_STALE, 0);
@@ -216,15 +248,15 @@ static void send_reconcile(struct agent *a) {
     size_t held = runs_held(&a->runs, &digest);
     a->reconcile_runs = xcalloc(held + 1, sizeof(struct run *));
     a->reconcile_count = a->reconcile_recent = 0;
-    reconcile_begin(&a->cmd, a->queue_key, a->config->name, a->incarnation);
+    reconcile_begin(&a->cmd, a->queue_key, a->config->name, a->session);
     for (int state = RUN_READY; state <= RUN_ENDED; state++)
         for (struct run *run = a->runs.lists[state].first; run; run = run->next)
             if (!run->stale) {
-                reconcile_add(&a->cmd, run->id, run->try_number, run->nonce);
+                reconcile_add(&a->cmd, run->id, run->try_number, run->nonce, run->loaded);
                 a->reconcile_runs[a->reconcile_count++] = run;
             }
     for (const struct recent *r = a->recent_again; r; r = r->next, a->reconcile_recent++)
-        reconcile_add(&a->cmd, r->id, r->try_number, r->nonce);
+        reconcile_add(&a->cmd, r->id, r->try_number, r->nonce, r->loaded);
     a->reconcile_wanted = false;
     a->reconciling = redisio_send(a->redis, &a->cmd, on_reconcile, a);
     if (!a->reconciling) {
@@ -268,7 +300,7 @@ static void on_leave(void *arg, const redisReply *reply) {
 void lease_leave(struct agent *a) {
     if (a->leaving || !a->registered)
         return;
-    leave_build(&a->cmd, a->queue_key, a->config->name, a->incarnation);
+    leave_build(&a->cmd, a->queue_key, a->config->name, a->session);
     a->leaving = redisio_send(a->redis, &a->cmd, on_leave, a);
 }
 
@@ -288,7 +320,8 @@ void lease_step(struct agent *a) {
         return;
     }
     renew_on_change(a);
-    if (a->renew_wanted && !a->renewing && !a->claiming && !a->claim_unknown)
+    /* What is to be reported again the queue may hold, and this worker does not count. */
+    if (a->renew_wanted && !a->renewing && !a->claiming && !a->claim_unknown && !a->recent_again)
         send_renew(a);
     if (a->maintain_wanted && !a->maintaining)
         send_maintain(a);

@@ -9,7 +9,6 @@ enum {
     BATCH_MS = 10,   /* results of short tasks wait this long for company */
     BATCH_FULL = 64, /* or until there are so many */
     AGAIN_MS = 1000, /* a report without an answer is sent again after this */
-    FAST_FAILURE_MS = 5000,
     NO_START_MS = 1000
 };
 #define BATCH_BYTES (4u << 20)
@@ -18,10 +17,12 @@ enum {
 
 void report_keep_recent(struct agent *a, const struct run *run, struct result *result) {
     struct recent *r = xcalloc(1, sizeof *r);
+    r->number = ++a->recent_number;
     r->reported = mono_now();
     memcpy(r->id, run->id, sizeof r->id);
     memcpy(r->nonce, run->nonce, sizeof r->nonce);
     r->try_number = run->try_number;
+    r->loaded = run->loaded;
     r->outcome = result->outcome;
     r->delay_ms = result->delay_ms;
     r->entry = result->entry; /* taken over */
@@ -33,18 +34,32 @@ void report_keep_recent(struct agent *a, const struct run *run, struct result *r
     a->recent_bytes += r->bytes;
 }
 
-/* A result is safe once Redis has answered what was asked RECENT_MS later. While it is away the
- * clock stands still: it may come back without its last seconds whenever it does. */
+/* A result is safe once Redis has answered what was asked RECENT_MS later, and enough replicas have
+ * it. While Redis is away the clock stands still: it may come back without its last seconds
+ * whenever it does. */
 static bool is_safe(const struct agent *a, const struct recent *r) {
     bool again = a->recent_again || a->report_recent; /* it did: they are to be told again first */
-    return !again && mono_diff(redisio_heard(a->redis), r->reported) >= RECENT_MS;
+    return !again && replicas_have(a, r) &&
+           mono_diff(redisio_heard(a->redis), r->reported) >= RECENT_MS;
+}
+
+/* The oldest goes before its time. Its task is to run again should Redis forget it; to stop all
+ * work for want of a replica would be worse. */
+static void let_go(struct agent *a, const struct recent *r) {
+    if (!replicas_have(a, r) && a->recent_let_go++ == 0)
+        log_event(LOG_WARN, "results_let_go", kv_uint("bytes", a->recent_bytes),
+                  kv_text("why", "no memory for more results that wait for replicas"));
 }
 
 void report_drop_recent(struct agent *a, bool all) {
+    size_t most = a->config->wait_replicas ? REPLICATED_BYTES : RECENT_BYTES;
     while (a->recent_first) {
         struct recent *r = a->recent_first;
-        if (!all && a->recent_bytes <= RECENT_BYTES && !is_safe(a, r))
-            return;
+        if (!all && !is_safe(a, r)) {
+            if (a->recent_bytes <= most)
+                return;
+            let_go(a, r);
+        }
         a->recent_first = r->next;
         if (a->recent_again == r)
             a->recent_again = r->next;
@@ -57,52 +72,15 @@ void report_drop_recent(struct agent *a, bool all) {
     }
 }
 
+void report_again(struct agent *a) {
+    a->recent_again = a->recent_first;
+    a->recent_replicated = 0;
+}
+
 /* Those before recent_again have been reported again, and may be forgotten again. */
 static void keep_again(struct agent *a) {
     for (struct recent *r = a->recent_first; r && r != a->recent_again; r = r->next)
         r->reported = mono_now();
-}
-
-/* --- health ---------------------------------------------------------------------------------- */
-
-static void on_health(void *arg, const redisReply *reply) {
-    struct agent *a = arg;
-    struct outlook outlook;
-    a->health_asked = false;
-    if (!reply || !outlook_read(reply, &outlook) || a->fast_failures == 0)
-        return;
-    if (!a->streak_known) {
-        a->streak_known = true;
-        a->finished_at_streak = outlook.finished;
-        return;
-    }
-    if (a->paused || outlook.finished <= a->finished_at_streak)
-        return;
-    a->paused = true;
-    a->pause_reason =
-        "its last tries all failed at once, while others finish: resumeWorker puts it back";
-    log_event(LOG_ERROR, "worker_paused", kv_uint("failures", a->fast_failures),
-              kv_text("why", a->pause_reason));
-    want_build(&a->cmd, a->queue_key, "drain", a->config->name);
-    redisio_send(a->redis, &a->cmd, NULL, NULL);
-    agent_set_mode(a, MODE_DRAIN);
-    a->renew_wanted = true;
-}
-
-/* A machine on which everything fails at once must not eat the queue, if it works elsewhere. */
-static void watch_health(struct agent *a, const struct run *run, enum try_outcome outcome) {
-    if (outcome == TRY_FINISHED)
-        a->fast_failures = 0;
-    if (outcome != TRY_FAILED || run->exit.wall_us >= FAST_FAILURE_MS * 1000)
-        return;
-    if (a->fast_failures++ == 0)
-        a->streak_known = false;
-    bool look = !a->streak_known || (a->config->broken_after > 0 &&
-                                     a->fast_failures >= (uint64_t)a->config->broken_after);
-    if (look && !a->health_asked && !a->paused) {
-        outlook_build(&a->cmd, a->queue_key);
-        a->health_asked = redisio_send(a->redis, &a->cmd, on_health, a);
-    }
 }
 
 /* --- reporting ------------------------------------------------------------------------------- */
@@ -140,10 +118,10 @@ static void settle(struct agent *a, struct run *run, struct result *result,
         if (result->outcome == TRY_FAILED || result->outcome == TRY_TIMEOUT)
             a->tries_failed++;
         a->mean_wall_us = admission_mean(a->mean_wall_us, result->wall_us);
-        watch_health(a, run, result->outcome);
+        health_note(a, run, result->outcome);
     }
-    if (answer == REPORT_RECORDED &&
-        result->entry.len) /* else it leaves no trace: reconcile does */
+    bool there = answer == REPORT_RECORDED || answer == REPORT_YOURS;
+    if (there && result->entry.len) /* else it leaves no trace: reconcile does */
         report_keep_recent(a, run, result);
     acknowledge(a, run, result->ack_flags);
     a->claim_wanted = true;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "worker/standing.h"
 
 enum { SIGNAL_ECHO_MS = 500 }; /* between the two deliveries of one signal */
 
@@ -33,6 +34,7 @@ void signal_handle(struct agent *a, int signal, bool forwarded) {
         config_reload(a);
         break;
     case SIGUSR1:
+        standing_drop(a->config->state_dir); /* whoever takes over was started to run */
         log_event(LOG_INFO, "left_running", kv_uint("tasks", a->runs.lists[RUN_STARTED].count));
         agent_bye(a, WIRE_BYE_KEEP, 0);
         break;

@@ -6,7 +6,9 @@
  *   agent_signal.c  what signals mean
  *   agent_claim.c   when and what to claim; starting tasks
  *   agent_report.c  results to Redis
+ *   agent_replicas.c  and to its replicas (wait_replicas)
  *   agent_lease.c   register, renew, reconcile, maintain, leave
+ *   agent_health.c  whether it is this machine that fails its tasks
  *   agent_follow.c  output of running tasks to whoever follows it
  */
 #ifndef DISTCOMP_AGENT_STATE_H
@@ -25,11 +27,14 @@
 #include "worker/resources.h"
 #include "worker/result.h"
 #include "worker/run.h"
+#include "worker/statedir.h"
 #include "worker/superlink.h"
 
 enum { REPORT_MOST = 128 }; /* results in one call */
-#define RECENT_MS    3000 /* so long a Redis under appendfsync everysec has to live after a result */
-#define RECENT_BYTES (16u << 20) /* and how much of them */
+enum { FORECAST_TEXT = FORECAST_POINTS * (3 * 21) + 1 };
+#define RECENT_MS        3000 /* so long a Redis under appendfsync everysec has to live after a result */
+#define RECENT_BYTES     (16u << 20) /* and how much of them */
+#define REPLICATED_BYTES (64u << 20) /* how much, when it is for replicas to have them */
 
 enum agent_mode {
     MODE_RUN,
@@ -38,13 +43,16 @@ enum agent_mode {
     MODE_RETURN /* give back what runs, then leave */
 };
 
-/* A result that Redis has acknowledged but may still lose with the tail of its AOF. */
+/* A result that Redis has acknowledged but may still lose: with the tail of its AOF, or, under
+ * wait_replicas, with a master whose replicas do not have it. */
 struct recent {
     struct recent *next;
+    uint64_t number; /* in the order of the list */
     mono_ms_t reported;
     size_t bytes;
     char id[TASK_ID_LEN + 1], nonce[NONCE_LEN + 1];
     uint16_t try_number;
+    uint64_t loaded;
     enum try_outcome outcome;
     int64_t delay_ms;
     struct buf entry, output;
@@ -74,7 +82,9 @@ struct agent {
     struct redis_facts facts;
     struct superlink *super;
     bool super_ready, super_gone;
-    char incarnation[17], previous[17];
+    char incarnation[17];
+    struct statedir_life lives[STATEDIR_LIVES]; /* of state_dir, before this one */
+    size_t lives_count;
     uint32_t supervisor_pid;
 
     struct capacity capacity;
@@ -85,18 +95,19 @@ struct agent {
     mono_ms_t no_start_before; /* after the machine could not start a process */
 
     enum agent_mode mode;
-    bool paused; /* drained itself: this machine fails what others finish */
-    const char *pause_reason;
+    bool told_to_leave; /* and not only because its supervisor is dead */
     int exit_code;
     bool leaving, left;
     bool ended;            /* the loop is about to end */
     mono_ms_t leave_since; /* when it began to wait only for its last reports; 0: not yet */
 
     /* lease */
+    char session[17]; /* drawn with each register; what is asked later carries it */
     bool registered, registering;
     bool renew_wanted, renewing;
-    mono_ms_t renewed;      /* when renew was last sent */
-    size_t renewed_running; /* and what ran then */
+    mono_ms_t renewed;        /* when renew was last sent */
+    uint64_t renewed_boot_ms; /* the same, CLOCK_BOOTTIME */
+    size_t renewed_running;   /* and what ran then */
     bool reconcile_wanted, reconciling;
     bool maintain_wanted, maintaining;
     struct run **reconcile_runs; /* what was listed, in order; NULL for one that is gone */
@@ -106,6 +117,10 @@ struct agent {
     bool claim_wanted, claiming, claim_unknown;
     bool claim_empty; /* the last claim brought less than was asked for */
     struct claim_args claim;
+    char forecast[FORECAST_TEXT]; /* of this claim */
+    mono_ms_t empty_since;        /* nothing was claimed or has run since; 0: it is not empty */
+    mono_ms_t empty_read;         /* when empty_mem_bytes was free; 0: never */
+    uint64_t empty_mem_bytes;
     int64_t claim_rank;
 
     /* report */
@@ -120,10 +135,25 @@ struct agent {
     struct recent
         *recent_again; /* Redis was restarted: from here on they are to be reported again */
 
+    /* replicas (agent_replicas.c) */
+    uint64_t recent_number;      /* of the last recent */
+    uint64_t recent_replicated;  /* up to this one enough replicas have them */
+    uint64_t recent_let_go;      /* in this episode, for want of memory, before replicas had them */
+    bool replicas_asked;         /* WAIT is under way, */
+    uint64_t replicas_asked_for; /* and covers those up to this one */
+    bool replicas_behind;        /* an episode: they did not answer in time */
+    mono_ms_t replicas_next;     /* in an episode, no WAIT before this */
+
     /* health */
-    uint32_t fast_failures;      /* in a row */
-    uint64_t finished_at_streak; /* the queue's finished count when the streak began */
+    uint64_t fast_failures;     /* in a row: a streak */
+    int64_t finished_at_streak; /* by others, when the streak began */
     bool streak_known, health_asked;
+    mono_ms_t health_answered;
+    bool paused;               /* drained itself: this machine fails what others finish */
+    uint64_t slow_ms;          /* a task at a time, one in so many ms; 0: not slowed */
+    bool slow_tried;           /* since then, one */
+    mono_ms_t slow_till;       /* nothing is claimed before */
+    const char *health_reason; /* why it is paused or slow; static */
     bool outlook_asked;
 
     struct follow *follows;
@@ -167,6 +197,19 @@ void claim_start_ready(struct agent *a);
 void report_step(struct agent *a);
 void report_keep_recent(struct agent *a, const struct run *run, struct result *result);
 void report_drop_recent(struct agent *a, bool all);
+void report_again(struct agent *a); /* this Redis may have lost what was reported */
+
+/* agent_replicas.c */
+void replicas_step(struct agent *a);
+/* Whether enough replicas are known to have it, or none are wanted. */
+bool replicas_have(const struct agent *a, const struct recent *r);
+bool replicas_have_all(const struct agent *a);
+
+/* agent_health.c */
+void health_note(struct agent *a, const struct run *run, enum try_outcome outcome);
+void health_resume(struct agent *a); /* resumeWorker: it is trusted again */
+/* Before a claim: whether this machine may have another task now, and how many. */
+bool health_may_claim(struct agent *a, uint32_t *slots);
 
 /* agent_follow.c */
 void follow_message(struct agent *a, const char *text, size_t len);

@@ -9,6 +9,9 @@
 #include <unistd.h>
 
 #include "worker/agentlink.h"
+#include "worker/orphan.h"
+#include "worker/proctree.h"
+#include "worker/pulse.h"
 #include "worker/slog.h"
 #include "worker/slot.h"
 #include "worker/spawn.h"
@@ -21,6 +24,10 @@
 #define RESTART_US                                                                                 \
     (1 * (int64_t)US_PER_S) /* BYE_RESTART after less than this waits for the back-off */
 #define LEAVE_US (2 * (int64_t)US_PER_S)
+/* How long an agent may say nothing when it is asked: stopped, or running (pulse.h). */
+#define PATIENCE_MIN_US (250 * (int64_t)US_PER_MS)
+#define HANG_US         (5 * (int64_t)US_PER_S)
+#define IDLE_US         (60 * (int64_t)US_PER_S) /* without a lease; or before its HELLO */
 
 static enum care_state { WAITING, CHILD, ATTACHED, KEEP, RETIRED } state, before_attach;
 static int64_t before_attach_due_us;
@@ -46,22 +53,28 @@ void agentcare_init(char *const *argv, bool leave_when_idle, int epoll_fd, uint3
     due_us = argv ? 1 : 0;
 }
 
-static void watch(int operation, uint32_t events) {
+static bool watch(int operation, uint32_t events) {
     struct epoll_event e = {.events = events, .data.u32 = watch_id};
-    if (epoll_ctl(watch_fd, operation, agentlink_fd(), &e) != 0)
-        slog("cannot watch the agent's socket: %s", strerror(errno));
     watching_output = events & EPOLLOUT;
+    if (epoll_ctl(watch_fd, operation, agentlink_fd(), &e) == 0)
+        return true;
+    slog("cannot watch the agent's socket: %s", strerror(errno));
+    return false;
 }
 
-static void open_link(int fd) {
+/* False: it is closed again. */
+static bool open_link(int fd) {
     agentlink_open(fd);
-    watch(EPOLL_CTL_ADD, EPOLLIN);
     began_us = ustime_mono();
+    if (watch(EPOLL_CTL_ADD, EPOLLIN))
+        return true;
+    agentlink_close();
+    return false;
 }
 
 /* An agent that comes after the lease finds that its tasks were given to others. */
 static int64_t backoff_max_us(void) {
-    int64_t quarter_us = agentlink_lease_length_us() / 4;
+    int64_t quarter_us = orphan_length_us() / 4;
     return quarter_us >= BACKOFF_MIN_US && quarter_us < BACKOFF_MAX_US ? quarter_us
                                                                        : BACKOFF_MAX_US;
 }
@@ -155,7 +168,8 @@ static void start_child(void) {
     state = CHILD;
     due_us = 0;
     stray_set_agent(child_pid, child_pid);
-    open_link(pair[0]);
+    if (!open_link(pair[0]))
+        due_us = began_us; /* it cannot be heard: another one, then */
 }
 
 bool agentcare_reaped(int32_t pid, int status) {
@@ -202,11 +216,68 @@ void agentcare_accept(int listen_fd) {
         state = ATTACHED;
         attached_pid = (uint32_t)peer.pid;
         due_us = 0;
-        open_link(fd);
+        if (!open_link(fd))
+            drop_link();
     }
 }
 
+/* ---- An agent that says nothing. ---- */
+
+static struct pulse_terms terms(void) {
+    const struct pulse *pulse = agentlink_pulse();
+    int64_t patience_us = orphan_margin_us() / 2;
+    struct pulse_terms t = {.patience_us =
+                                patience_us > PATIENCE_MIN_US ? patience_us : PATIENCE_MIN_US,
+                            .hang_us = HANG_US};
+    if (agentlink_fd() < 0 || state == RETIRED)
+        t.watch_us = INT64_MAX;
+    else if (agentlink_hello() && orphan_length_us())
+        t.watch_us = orphan_lease_end_us() - 2 * orphan_margin_us();
+    else
+        t.watch_us = pulse->heard_us + IDLE_US;
+    return t;
+}
+
+/* It is connected, so its pid is its own. */
+static uint32_t connected_pid(void) {
+    return child_pid ? (uint32_t)child_pid : attached_pid;
+}
+
+static void end_silent(const struct proc_stat *stat) {
+    uint32_t pid = connected_pid();
+    const char *how = stat->stopped ? "is stopped" : "does not answer";
+    if (!agentlink_hello() && !child_pid) {
+        drop_link(); /* it only looks, and would keep agents out */
+    } else if (stat->traced) {
+        slog("agent %u is stopped by a debugger: left to it", pid);
+    } else if (kill((pid_t)pid, SIGKILL) == 0) {
+        slog("agent %u %s: SIGKILL", pid, how);
+    } else {
+        slog("agent %u %s and cannot be killed: %s", pid, how, strerror(errno));
+        drop_link(); /* another user's: whoever comes next is let in */
+    }
+}
+
+static void watch_pulse(int64_t now_us) {
+    const struct pulse_terms t = terms();
+    if (now_us < pulse_due(agentlink_pulse(), &t))
+        return;
+    struct proc_stat stat = {0};
+    if (!proctree_stat((int32_t)connected_pid(), &stat))
+        stat.stopped = false;
+    enum pulse_act act = pulse_step(agentlink_pulse(), &t, now_us, stat.stopped);
+    if (act == PULSE_ASK)
+        agentlink_ping();
+    else if (act == PULSE_SILENT)
+        end_silent(&stat);
+}
+
+bool agentcare_attends(void) {
+    return agentlink_hello() && !agentlink_pulse()->silent;
+}
+
 void agentcare_timers(int64_t now_us) {
+    watch_pulse(now_us);
     if (!due_us || now_us < due_us)
         return;
     if (state == WAITING) {
@@ -221,7 +292,9 @@ void agentcare_timers(int64_t now_us) {
 }
 
 int64_t agentcare_deadline(void) {
-    return due_us ? due_us : INT64_MAX;
+    const struct pulse_terms t = terms();
+    int64_t pulse_us = pulse_due(agentlink_pulse(), &t);
+    return due_us && due_us < pulse_us ? due_us : pulse_us;
 }
 
 void agentcare_pump(void) {
@@ -230,8 +303,9 @@ void agentcare_pump(void) {
         drop_link();
         return;
     }
-    if (agentlink_fd() >= 0 && blocked != watching_output)
-        watch(EPOLL_CTL_MOD, blocked ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    if (agentlink_fd() >= 0 && blocked != watching_output &&
+        !watch(EPOLL_CTL_MOD, blocked ? EPOLLIN | EPOLLOUT : EPOLLIN))
+        drop_link();
 }
 
 void agentcare_retire(void) {

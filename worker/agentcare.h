@@ -8,7 +8,8 @@
  *
  * The agent is in a session of its own, so that a ^C at the terminal reaches the supervisor alone.
  * There are never two: a child that lost its connection gets 2 s to leave, then SIGKILL, and only
- * its death starts the next.
+ * its death starts the next. One that is connected and silent (pulse.h) is killed, attached or not;
+ * one that a debugger has stopped is left to the debugger.
  */
 #ifndef DISTCOMP_AGENTCARE_H
 #define DISTCOMP_AGENTCARE_H
@@ -40,6 +41,8 @@ void agentcare_kill(void);
 
 /* An agent process lives, as a child or attached. */
 bool agentcare_alive(void);
+/* An agent has said HELLO and is not silent (pulse.h). */
+bool agentcare_attends(void);
 enum agentcare_verdict agentcare_verdict(void);
 int agentcare_code(void);
 

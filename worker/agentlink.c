@@ -8,6 +8,7 @@
 
 #include "worker/capture.h"
 #include "worker/ending.h"
+#include "worker/orphan.h"
 #include "worker/slog.h"
 #include "worker/slot.h"
 #include "worker/spawn.h"
@@ -16,6 +17,7 @@
 
 #define STARTS_A_TURN 16 /* then exits are looked at: a burst of starts must not hide them */
 #define NO_HANDSHAKE  UINT32_MAX
+#define QUIET_MAX_MS  60000u
 /* A STARTED waits this long for company: a task that ends meanwhile wakes the agent once, not
  * twice. */
 #define STARTED_US (5 * (int64_t)US_PER_MS)
@@ -34,7 +36,8 @@ static int64_t started_due_us; /* when they are sent at the latest */
 static uint64_t signals;
 static struct wire_bye bye;
 static bool bye_said;
-static int64_t lease_us, lease_length_us;
+static struct pulse pulse;
+static bool ping_owed;
 
 void agentlink_init(const struct agentlink_identity *identity) {
     self = *identity;
@@ -53,6 +56,8 @@ static void push(uint32_t number) {
 
 void agentlink_open(int fd) {
     wireio_open(&io, fd);
+    pulse_begin(&pulse, ustime_mono());
+    ping_owed = false;
     hello_said = bye_said = false;
     agent_pid = 0;
     handshake = NO_HANDSHAKE;
@@ -206,10 +211,16 @@ static const char *on_lease(const uint8_t *payload, uint32_t length) {
     struct wire_lease lease;
     (void)length;
     memcpy(&lease, payload, sizeof lease);
-    const uint64_t for_ever_ms = INT64_MAX / US_PER_MS / 2;
-    bool none = lease.remaining_ms == 0 || lease.remaining_ms > for_ever_ms;
-    lease_length_us = none ? 0 : (int64_t)lease.remaining_ms * US_PER_MS;
-    lease_us = none ? 0 : ustime_mono() + lease_length_us;
+    orphan_lease(&lease);
+    return NULL;
+}
+
+static const char *on_alive(const uint8_t *payload, uint32_t length) {
+    struct wire_alive alive;
+    (void)length;
+    memcpy(&alive, payload, sizeof alive);
+    uint64_t quiet_ms = alive.quiet_ms < QUIET_MAX_MS ? alive.quiet_ms : QUIET_MAX_MS;
+    pulse_quiet(&pulse, ustime_mono() + (int64_t)quiet_ms * US_PER_MS);
     return NULL;
 }
 
@@ -235,6 +246,7 @@ static const struct {
     {WIRE_ACK, sizeof(struct wire_ack), false, on_ack},
     {WIRE_LEASE, sizeof(struct wire_lease), false, on_lease},
     {WIRE_BYE, sizeof(struct wire_bye), true, on_bye},
+    {WIRE_ALIVE, sizeof(struct wire_alive), true, on_alive},
 };
 
 static const char *handle(const struct wire_frame *frame, const uint8_t *payload) {
@@ -283,8 +295,13 @@ bool agentlink_busy(void) {
 }
 
 bool agentlink_read(void) {
-    if (!frame_waits() && wireio_fill(&io) < 0)
-        return false;
+    if (!frame_waits()) {
+        int rc = wireio_fill(&io);
+        if (rc < 0)
+            return false;
+        if (rc > 0)
+            pulse_heard(&pulse, ustime_mono());
+    }
     return handle_frames(false);
 }
 
@@ -351,6 +368,13 @@ static void tell_signals(void) {
     }
 }
 
+static void tell_ping(void) {
+    if (!ping_owed || !wireio_room(&io, 0))
+        return;
+    wireio_put(&io, WIRE_PING, NULL, 0, NULL, 0);
+    ping_owed = false;
+}
+
 bool agentlink_pump(bool *blocked) {
     *blocked = false;
     if (io.fd < 0)
@@ -360,6 +384,7 @@ bool agentlink_pump(bool *blocked) {
             tell_handshake();
         if (handshake == NO_HANDSHAKE && hello_said) {
             tell_signals();
+            tell_ping();
             if (exit_queued || io.out_len || ustime_mono() >= started_due_us)
                 tell_slots();
         }
@@ -401,10 +426,10 @@ const struct wire_bye *agentlink_bye(void) {
     return bye_said ? &bye : NULL;
 }
 
-int64_t agentlink_lease_us(void) {
-    return lease_us;
+struct pulse *agentlink_pulse(void) {
+    return &pulse;
 }
 
-int64_t agentlink_lease_length_us(void) {
-    return lease_length_us;
+void agentlink_ping(void) {
+    ping_owed = true;
 }

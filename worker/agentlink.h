@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "worker/pulse.h"
 #include "worker/wire.h"
 
 struct agentlink_identity {
@@ -51,9 +52,9 @@ void agentlink_forget_signals(void);
 /* The BYE of this connection; NULL: none yet. Survives agentlink_close until the next open. */
 const struct wire_bye *agentlink_bye(void);
 
-/* Until when Redis counts on this worker (monotonic; 0: no lease), and how long the lease was. */
-int64_t agentlink_lease_us(void);
-int64_t agentlink_lease_length_us(void);
+/* Signs of life of this connection; and asks for one. */
+struct pulse *agentlink_pulse(void);
+void agentlink_ping(void);
 
 /* Refuses a second agent on another socket. */
 void agentlink_refuse(int fd, uint32_t agent_pid);

@@ -5,6 +5,7 @@
  * starts the same program again as the agent; or, where a supervisor without an agent lives on the
  * state_dir (after SIGUSR1), the agent of that one.
  */
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,8 +18,9 @@
 #include "version.h"
 #include "worker/agent.h"
 #include "worker/detached.h"
+#include "worker/machine.h"
+#include "worker/machine_show.h"
 #include "worker/notify.h"
-#include "worker/resources.h"
 #include "worker/statedir.h"
 #include "worker/supervisor.h"
 
@@ -38,15 +40,31 @@ static void print_help(void) {
             printf(" (%s)", s->preset);
         printf("\n      %s\n", s->help);
     }
-    printf("  --conf FILE\n      read this conf.json\n  --help, --version\n\n"
+    printf("  --conf FILE\n      read this conf.json\n"
+           "  --show_resources [--json]\n      print what this machine has and what of it would be "
+           "used, and leave\n"
+           "  --help, --version\n\n"
            "Signals: SIGTERM drains and leaves, a second one gives tasks back at once; SIGINT "
            "gives back at\n"
            "once; SIGHUP reads conf.json again; SIGUSR1 leaves, and the tasks run on for the next\n"
            "redisWorker with this state_dir. Exit: 0 left, 1 failed, 2 bad usage.\n");
 }
 
+/* What is asked for besides running tasks. */
+struct wish {
+    bool show_resources, json;
+};
+
+static bool take_wish(const char *word, struct wish *wish) {
+    bool show = strcmp(word, "--show_resources") == 0 || strcmp(word, "--show-resources") == 0;
+    bool json = strcmp(word, "--json") == 0;
+    wish->show_resources = wish->show_resources || show;
+    wish->json = wish->json || json;
+    return show || json;
+}
+
 /* Reads the command line. Returns -1 to go on, else the exit code. */
-static int read_flags(int argc, char **argv, struct config_flags *flags) {
+static int read_flags(int argc, char **argv, struct config_flags *flags, struct wish *wish) {
     struct buf error = BUF_INIT;
     for (int i = 1; i < argc;) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
@@ -56,6 +74,10 @@ static int read_flags(int argc, char **argv, struct config_flags *flags) {
         if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0) {
             printf("redisWorker %s\n", DISTCOMP_VERSION);
             return 0;
+        }
+        if (take_wish(argv[i], wish)) {
+            i++;
+            continue;
         }
         int took = config_take_flag(flags, argc, argv, i, CONFIG_WORKER, &error);
         if (took <= 0) {
@@ -67,7 +89,39 @@ static int read_flags(int argc, char **argv, struct config_flags *flags) {
         }
         i += took;
     }
+    if (wish->json && !wish->show_resources) {
+        fprintf(stderr, "redisWorker: --json goes with --show_resources\n");
+        return EXIT_USAGE;
+    }
     return -1;
+}
+
+/* Prints what is wrong with the inventory, and returns NULL, when that is so. */
+static struct machine *open_machine(const struct config *config) {
+    struct buf error = BUF_INIT;
+    struct machine *machine = machine_open(config->inventory, "", &error);
+    if (!machine)
+        fprintf(stderr, "redisWorker: %s\n", error.data);
+    buf_free(&error);
+    return machine;
+}
+
+static int show_resources(const struct config *config, bool json) {
+    struct machine *machine = open_machine(config);
+    struct buf out = BUF_INIT;
+    if (!machine)
+        return EXIT_USAGE;
+    if (json)
+        machine_show_json(machine, config, &out);
+    else
+        machine_show_text(machine, config, &out);
+    fputs(out.data, stdout);
+    bool ok = fflush(stdout) == 0;
+    if (!ok)
+        fprintf(stderr, "redisWorker: cannot write to standard output: %s\n", strerror(errno));
+    buf_free(&out);
+    machine_close(machine);
+    return ok ? 0 : 1;
 }
 
 /* A wrong password or address should be seen by whoever starts the worker, not by its log. */
@@ -84,12 +138,15 @@ static bool check_redis(const struct config *config) {
     return link != NULL;
 }
 
+/* How many tries the supervisor has room for; 0 when the inventory is bad. */
 static uint32_t slots(const struct config *config) {
-    struct resources r;
-    resources_read(&r, "");
-    uint32_t mcpu = config->cpus_mcpu ? config->cpus_mcpu : r.mcpu;
-    uint32_t tasks = config->max_tasks ? (uint32_t)config->max_tasks : 16 * ((mcpu + 999) / 1000);
-    uint32_t all = tasks + SPARE_SLOTS; /* tries that have ended keep theirs until Redis knows */
+    struct machine *machine = open_machine(config);
+    struct machine_use use;
+    if (!machine)
+        return 0;
+    machine_use(machine, config, &use);
+    machine_close(machine);
+    uint32_t all = use.slots + SPARE_SLOTS; /* ended tries keep theirs until Redis knows */
     return all < SUPERVISOR_SLOTS_MOST ? all : SUPERVISOR_SLOTS_MOST;
 }
 
@@ -130,6 +187,8 @@ static int run(struct config *config, const struct config_flags *flags, char **a
     int fd = attach(config->state_dir, error, sizeof error);
     if (fd == STATEDIR_NONE) {
         struct supervisor_options options = make_options(config, argv);
+        if (!options.capacity)
+            return EXIT_USAGE;
         if (!again && !check_redis(config))
             return 1;
         if (!managed)
@@ -148,7 +207,8 @@ int main(int argc, char **argv) {
     struct buf error = BUF_INIT;
     static char
         self[4096]; /* the supervisor starts this again, under whatever name it was called */
-    int code = read_flags(argc, argv, &flags);
+    struct wish wish = {false, false};
+    int code = read_flags(argc, argv, &flags, &wish);
     if (code >= 0) {
         config_flags_free(&flags);
         return code;
@@ -159,6 +219,8 @@ int main(int argc, char **argv) {
     if (!config_load(&config, &flags, &error)) {
         fprintf(stderr, "redisWorker: %s\n", error.data);
         code = EXIT_USAGE;
+    } else if (wish.show_resources) {
+        code = show_resources(&config, wish.json);
     } else {
         code = run(&config, &flags, argv);
     }

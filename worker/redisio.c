@@ -8,16 +8,19 @@
 #include "common/log.h"
 #include "common/script.h"
 #include "common/serverinfo.h"
+#include "worker/masterfind.h"
 #include "worker/redispoll.h"
 
 enum { BACKOFF_FIRST_MS = 100, BACKOFF_MOST_MS = 10000, SETUP_MS = 10000, ANSWER_MS = 20000 };
 enum { UNWELL_MS = 1000 }; /* no commands for this long after an error of the server */
 
-enum io_state { IO_DOWN, IO_SETUP, IO_UP, IO_CLOSED };
+enum io_state { IO_DOWN, IO_FIND, IO_SETUP, IO_UP, IO_CLOSED };
 
 struct redisio {
     uv_loop_t *loop;
-    const struct endpoint *endpoint;
+    const struct endpoint *given; /* as the events.connecting left it */
+    struct endpoint endpoint;     /* a copy, with the master's address */
+    struct masterfind *find;
     char *channel;
     struct redisio_events events;
     enum io_state state;
@@ -27,7 +30,7 @@ struct redisio {
     redisAsyncContext *commands, *subscriber;
     bool subscribed, scripts_loaded;
     uv_timer_t timer; /* DOWN: the next try; SETUP and UP: answers overdue */
-    int64_t backoff_ms;
+    int64_t backoff_ms, backoff_most_ms;
     size_t waiting;     /* commands without an answer */
     mono_ms_t progress; /* last answer, or the time `waiting` left 0 */
     mono_ms_t heard;    /* when the last command that was answered had been sent */
@@ -63,7 +66,10 @@ static void maybe_up(struct redisio *io) {
     io->backoff_ms = BACKOFF_FIRST_MS;
     io->last_error[0] = '\0';
     io->well = mono_now();
-    log_event(LOG_INFO, "redis_up", kv_text("run_id", io->facts.run_id));
+    struct buf at = BUF_INIT;
+    endpoint_show(&io->endpoint, &at);
+    log_event(LOG_INFO, "redis_up", kv_text("run_id", io->facts.run_id), kv_text("at", at.data));
+    buf_free(&at);
     io->events.up(io->events.arg, &io->facts);
 }
 
@@ -79,7 +85,7 @@ static void drop_contexts(struct redisio *io) {
 /* Down, for a reason that is explained to whoever reads the log. */
 static void fail(struct redisio *io, enum link_fault fault, const char *detail) {
     struct buf why = BUF_INIT;
-    link_explain(io->endpoint, fault, detail, &why);
+    link_explain(&io->endpoint, fault, detail, &why);
     go_down(io, why.data);
     buf_free(&why);
 }
@@ -91,10 +97,10 @@ static void setup_failed(struct redisio *io, enum link_fault fault, const char *
         fail(io, fault, detail);
         return;
     }
-    if (io->state != IO_SETUP || io->failing)
+    if ((io->state != IO_SETUP && io->state != IO_FIND) || io->failing)
         return;
     struct buf why = BUF_INIT;
-    link_explain(io->endpoint, fault, detail, &why);
+    link_explain(&io->endpoint, fault, detail, &why);
     io->state = IO_DOWN;
     uv_timer_stop(&io->timer);
     drop_contexts(io);
@@ -129,7 +135,7 @@ static void on_greeting(redisAsyncContext *context, void *raw, void *step) {
         return;
     struct link_greeting greeting;
     struct buf detail = BUF_INIT;
-    link_greeting_make(&greeting, io->endpoint);
+    link_greeting_make(&greeting, &io->endpoint);
     enum link_fault fault = link_greeting_check(&greeting, (size_t)(uintptr_t)step, raw, &detail);
     if (fault != LINK_NONE)
         setup_failed(io, fault, detail.data);
@@ -221,9 +227,9 @@ static void greet(redisAsyncContext *context, const struct endpoint *endpoint) {
 }
 
 static redisAsyncContext *open_context(struct redisio *io) {
-    redisAsyncContext *context = *io->endpoint->path
-                                     ? redisAsyncConnectUnix(io->endpoint->path)
-                                     : redisAsyncConnect(io->endpoint->host, io->endpoint->port);
+    redisAsyncContext *context = *io->endpoint.path
+                                     ? redisAsyncConnectUnix(io->endpoint.path)
+                                     : redisAsyncConnect(io->endpoint.host, io->endpoint.port);
     if (!context) {
         go_down(io, "out of memory");
         return NULL;
@@ -237,12 +243,11 @@ static redisAsyncContext *open_context(struct redisio *io) {
     context->data = io;
     redisAsyncSetConnectCallback(context, on_connect);
     redisAsyncSetDisconnectCallback(context, on_disconnect);
-    greet(context, io->endpoint);
+    greet(context, &io->endpoint);
     return context;
 }
 
-static void connect_now(struct redisio *io) {
-    io->events.connecting(io->events.arg);
+static void open_contexts(struct redisio *io) {
     io->state = IO_SETUP;
     io->subscribed = io->scripts_loaded = false;
     io->waiting = 0;
@@ -251,6 +256,29 @@ static void connect_now(struct redisio *io) {
     if (!io->subscriber)
         return;
     uv_timer_start(&io->timer, on_timer, SETUP_MS, 0);
+}
+
+static void on_found(void *arg, const char *host, int port, enum link_fault fault,
+                     const char *detail) {
+    struct redisio *io = arg;
+    if (!host) {
+        setup_failed(io, fault, detail);
+        return;
+    }
+    endpoint_locate(&io->endpoint, host, port);
+    open_contexts(io);
+}
+
+static void connect_now(struct redisio *io) {
+    io->events.connecting(io->events.arg);
+    endpoint_free(&io->endpoint);
+    endpoint_copy(&io->endpoint, io->given);
+    if (endpoint_is_unknown(&io->endpoint)) {
+        io->state = IO_FIND;
+        masterfind_start(io->find, &io->endpoint);
+    } else {
+        open_contexts(io);
+    }
 }
 
 /* --- going down ------------------------------------------------------------------------------ */
@@ -269,7 +297,8 @@ static void go_down(struct redisio *io, const char *why) {
         io->events.down(io->events.arg);
     /* Half of the delay is drawn, so that a hundred workers do not come back in step. */
     int64_t delay = io->backoff_ms / 2 + random() % (io->backoff_ms / 2 + 1);
-    io->backoff_ms = io->backoff_ms * 2 < BACKOFF_MOST_MS ? io->backoff_ms * 2 : BACKOFF_MOST_MS;
+    int64_t most = io->backoff_most_ms;
+    io->backoff_ms = io->backoff_ms * 2 < most ? io->backoff_ms * 2 : most;
     uv_timer_start(&io->timer, on_timer, (uint64_t)delay, 0);
 }
 
@@ -321,7 +350,7 @@ static void on_reply(redisAsyncContext *context, void *raw, void *arg) {
     io->well = mono_after(mono_now(), UNWELL_MS);
     struct buf text = BUF_INIT;
     enum link_fault fault = link_fault_reply(why);
-    link_explain(io->endpoint, fault, why, &text);
+    link_explain(&io->endpoint, fault, why, &text);
     log_once(io, LOG_ERROR, "redis_error", text.data);
     if (wants_new_connection(fault) && io->state == IO_UP && !io->failing) {
         /* Not from inside a callback, where hiredis would leave the others for later. */
@@ -329,6 +358,12 @@ static void on_reply(redisAsyncContext *context, void *raw, void *arg) {
         uv_timer_start(&io->timer, on_timer, 0, 0);
     }
     buf_free(&text);
+}
+
+void redisio_backoff(struct redisio *io, int64_t most_ms) {
+    io->backoff_most_ms = most_ms < BACKOFF_FIRST_MS  ? BACKOFF_FIRST_MS
+                          : most_ms < BACKOFF_MOST_MS ? most_ms
+                                                      : BACKOFF_MOST_MS;
 }
 
 bool redisio_up(const struct redisio *io) {
@@ -368,10 +403,13 @@ struct redisio *redisio_new(uv_loop_t *loop, const struct endpoint *endpoint, co
                             const struct redisio_events *events) {
     struct redisio *io = xcalloc(1, sizeof *io);
     io->loop = loop;
-    io->endpoint = endpoint;
+    io->given = endpoint;
+    endpoint_copy(&io->endpoint, endpoint);
+    io->find = masterfind_new(loop, on_found, io);
     io->channel = xstrdup(channel);
     io->events = *events;
     io->backoff_ms = BACKOFF_FIRST_MS;
+    io->backoff_most_ms = BACKOFF_MOST_MS;
     io->state = IO_DOWN;
     uv_timer_init(loop, &io->timer);
     io->timer.data = io;
@@ -381,12 +419,14 @@ struct redisio *redisio_new(uv_loop_t *loop, const struct endpoint *endpoint, co
 
 static void on_timer_closed(uv_handle_t *handle) {
     struct redisio *io = handle->data;
+    endpoint_free(&io->endpoint);
     free(io->channel);
     free(io);
 }
 
 void redisio_close(struct redisio *io) {
     io->state = IO_CLOSED;
+    masterfind_close(io->find);
     drop_contexts(io);
     uv_close((uv_handle_t *)&io->timer, on_timer_closed);
 }

@@ -4,7 +4,11 @@
  * DESIGN
  * Two hiredis contexts on one libuv loop: one for commands, one that is subscribed to the worker's
  * wake channel. They live and die together. States: DOWN (waiting for the next try, with back-off
- * 100 ms to 10 s and jitter), SETUP (greeting; then INFO, SCRIPT LOAD, SUBSCRIBE), UP.
+ * 100 ms to 10 s and jitter), FIND (only with Sentinels: they are asked where the master is, before
+ * every connect, and never believed for longer), SETUP (greeting; then INFO, SCRIPT LOAD,
+ * SUBSCRIBE), UP. So a failover needs no code of its own: the old master is gone, or cuts the
+ * connections (Sentinel has it do so), or answers READONLY; each ends in DOWN, and the way up leads
+ * past the Sentinels.
  *
  * A command is sent only when UP; its callback runs exactly once: with the reply, or with NULL when
  * the connection was lost or Redis answered with an error (logged here). NULL means "not known":
@@ -52,6 +56,9 @@ typedef void redisio_reply(void *arg, const redisReply *reply);
 /* endpoint is borrowed for the life of the redisio, channel is copied; starts connecting. */
 struct redisio *redisio_new(uv_loop_t *loop, const struct endpoint *endpoint, const char *channel,
                             const struct redisio_events *events);
+/* The longest time between two tries to connect, instead of 10 s: when Redis is back, leases wait
+ * one of their length for those who are not. At least 100 ms. */
+void redisio_backoff(struct redisio *io, int64_t most_ms);
 /* True when a command may be sent now. */
 bool redisio_up(const struct redisio *io);
 /* Sends; cmd may be reused at once. Returns false, and calls nothing, when not up. */

@@ -6,7 +6,8 @@
 #include "common/claimops.h"
 #include "worker/result.h"
 
-#define NOTE_VERSION 1
+/* Of 1 is what a worker may have kept since before an upgrade: without `loaded`. */
+#define NOTE_VERSION 2
 
 void runs_init(struct runs *runs, uint32_t capacity) {
     memset(runs, 0, sizeof *runs);
@@ -71,6 +72,7 @@ static struct run *new_run(struct runs *runs, const char *id, const char *nonce)
     run->slot = RUN_NO_SLOT;
     run->state = RUN_READY;
     run->claimed = mono_now();
+    run->timeout_ms = UINT64_MAX;
     snprintf(run->id, sizeof run->id, "%s", id);
     snprintf(run->nonce, sizeof run->nonce, "%s", nonce);
     list_append(&runs->lists[RUN_READY], run);
@@ -95,10 +97,12 @@ struct run *run_add(struct runs *runs, const char *id, const char *nonce, struct
     struct run *run = new_run(runs, id, nonce);
     run->try_number = head.tries;
     run->failures = head.failures;
+    run->loaded = head.loaded_ms;
     run->retries = (uint32_t)task_option_number(&task, OPT_RETRIES, 0);
     run->backoff_ms = (uint64_t)task_option_number(&task, OPT_BACKOFF, -1);
     run->mem_bytes = head.mem_bytes == TASK_MEM_AUTO ? auto_mem_bytes : head.mem_bytes;
     run->mcpu = head.mcpu;
+    run->timeout_ms = (uint64_t)task_option_number(&task, OPT_TIMEOUT, -1);
     run->output = read_output_mode(&task);
     buf_add(&run->record, record.data, record.len);
     return run;
@@ -115,6 +119,7 @@ void run_note(const struct run *run, struct buf *out) {
     buf_add_be(out, run->mem_bytes, 8);
     buf_add_be(out, run->mcpu, 4);
     buf_add_be(out, (uint64_t)run->output, 1);
+    buf_add_be(out, run->loaded, 6);
 }
 
 /* The note's bytes into a blank run; false when they are not those of run_note. */
@@ -130,8 +135,9 @@ static bool read_note(struct run *run, const char *note, size_t len) {
     run->mem_bytes = cursor_be(&c, 8);
     run->mcpu = (uint32_t)cursor_be(&c, 4);
     uint64_t output = cursor_be(&c, 1);
-    if (c.failed || cursor_left(&c) > 0 || version != NOTE_VERSION || output > OUTPUT_REDIS ||
-        memchr(id, 0, TASK_ID_LEN) || memchr(nonce, 0, NONCE_LEN))
+    run->loaded = version == 1 ? 0 : cursor_be(&c, 6);
+    if (c.failed || cursor_left(&c) > 0 || version < 1 || version > NOTE_VERSION ||
+        output > OUTPUT_REDIS || memchr(id, 0, TASK_ID_LEN) || memchr(nonce, 0, NONCE_LEN))
         return false;
     run->output = (enum output_mode)output;
     memcpy(run->id, id, TASK_ID_LEN);
@@ -160,6 +166,9 @@ struct run *run_adopt(struct runs *runs, const struct wire_task *task, const cha
     run->slot = slot;
     run->pid = task->started.pid;
     run->in_supervisor = true;
+    int64_t age_ms = wall_now().ms - (int64_t)task->started.start_wall_ms;
+    if (age_ms > 0) /* the clock may have been set */
+        run->claimed.ms -= age_ms;
     set_state(runs, run, RUN_STARTED);
     return run;
 }

@@ -45,14 +45,16 @@ struct run {
     char nonce[NONCE_LEN + 1];
     uint16_t try_number;
     uint16_t failures;   /* before this try */
+    uint64_t loaded;     /* of the record: tells a task from one that was removed; 0: not known */
     uint32_t retries;    /* failed tries in all that the task allows; 0: the configuration's */
     uint64_t backoff_ms; /* UINT64_MAX: the configuration's */
     uint64_t mem_bytes;  /* promised */
     uint32_t mcpu;
+    uint64_t timeout_ms; /* UINT64_MAX: the configuration's; not known of one that was taken over */
     enum output_mode output;
     /* While READY: the record, decoded again at start. Freed then. */
     struct buf record;
-    mono_ms_t claimed;
+    mono_ms_t claimed; /* one that was taken over: when it was started */
     /* From STARTED on. */
     uint32_t slot;
     int32_t pid;

@@ -133,23 +133,77 @@ static void boot_id(char id[BOOT_ID_MAX]) {
     id[strcspn(id, "\n")] = 0;
 }
 
+#define LINE_MAX_BYTES 128
+#define LIVES_BYTES    ((STATEDIR_LIVES + 1) * LINE_MAX_BYTES)
+
+/* A line of the file `incarnation`. */
+struct life {
+    uint64_t incarnation; /* 0: not a line of ours */
+    char boot[BOOT_ID_MAX];
+    uint64_t device, inode; /* 0: written before an upgrade */
+};
+
+/* Where the next line begins. */
+static const char *read_life(const char *line, struct life *life) {
+    char *end;
+    *life = (struct life){.incarnation = strtoull(line, &end, 16)};
+    if (end - line != 16 || *end != ' ') {
+        life->incarnation = 0;
+    } else {
+        size_t len = strcspn(++end, " \n");
+        snprintf(life->boot, sizeof life->boot, "%.*s", (int)len, end);
+        if (end[len] == ' ') {
+            life->device = strtoull(end + len, &end, 16);
+            life->inode = *end == ':' ? strtoull(end + 1, NULL, 16) : 0;
+        }
+    }
+    line += strcspn(line, "\n");
+    return *line ? line + 1 : line;
+}
+
+/* "" when there is none. */
+static void read_lives(int dir_fd, char text[LIVES_BYTES]) {
+    text[0] = 0;
+    int fd = openat(dir_fd, "incarnation", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return;
+    ssize_t n = read(fd, text, LIVES_BYTES - 1);
+    text[n > 0 ? n : 0] = 0;
+    close(fd);
+}
+
 /* 0 when there is none. */
 static uint64_t read_incarnation(const struct statedir *sd, bool *same_boot) {
-    char text[128] = "", now[BOOT_ID_MAX];
-    *same_boot = false;
-    int fd = openat(sd->dir_fd, "incarnation", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0)
-        return 0;
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    char *end;
-    uint64_t value = strtoull(text, &end, 16);
-    if (n < 17 || *end != ' ')
-        return 0;
-    text[strcspn(text, "\n")] = 0;
+    char text[LIVES_BYTES], now[BOOT_ID_MAX];
+    struct life last;
+    read_lives(sd->dir_fd, text);
+    read_life(text, &last);
     boot_id(now);
-    *same_boot = strcmp(end + 1, now) == 0;
-    return value;
+    *same_boot = last.incarnation && strcmp(last.boot, now) == 0;
+    return last.incarnation;
+}
+
+bool statedir_lives(const char *path, uint64_t own, struct statedir_life lives[STATEDIR_LIVES],
+                    size_t *count) {
+    char text[LIVES_BYTES] = "";
+    *count = 0;
+    int dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir_fd < 0)
+        return false;
+    read_lives(dir_fd, text);
+    close(dir_fd);
+    struct life mine, life;
+    const char *at = read_life(text, &mine);
+    if (mine.incarnation != own || !mine.inode)
+        return false;
+    while (*at && *count < STATEDIR_LIVES) {
+        at = read_life(at, &life);
+        bool same_boot = strcmp(life.boot, mine.boot) == 0;
+        bool moved = life.inode && (life.inode != mine.inode || life.device != mine.device);
+        if (life.incarnation && !(same_boot && moved))
+            lives[(*count)++] = (struct statedir_life){life.incarnation, same_boot};
+    }
+    return true;
 }
 
 static int draw(struct statedir *sd, char *error, size_t size) {
@@ -192,12 +246,20 @@ int statedir_open(struct statedir *sd, const char *path, char *error, size_t siz
 }
 
 int statedir_commit(struct statedir *sd, char *error, size_t size) {
-    char text[128], id[BOOT_ID_MAX];
+    char text[LIVES_BYTES + LINE_MAX_BYTES], old[LIVES_BYTES], id[BOOT_ID_MAX];
+    struct stat st = {0};
     boot_id(id);
-    snprintf(text, sizeof text, "%016" PRIx64 " %s\n", sd->incarnation, id);
+    read_lives(sd->dir_fd, old);
+    char *end = old;
+    for (int lines = 1; lines < STATEDIR_LIVES && *end; lines++)
+        end += strcspn(end, "\n") + (end[strcspn(end, "\n")] == '\n');
+    *end = 0;
+    bool ok = fstat(sd->dir_fd, &st) == 0;
+    snprintf(text, sizeof text, "%016" PRIx64 " %s %jx:%jx\n%s", sd->incarnation, id,
+             (uintmax_t)st.st_dev, (uintmax_t)st.st_ino, old);
     /* Written aside and renamed: a crash leaves the old or the new, never half of one. */
     int fd = openat(sd->dir_fd, "incarnation.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    bool ok = fd >= 0 && write_whole(fd, text) && fsync(fd) == 0;
+    ok = ok && fd >= 0 && write_whole(fd, text) && fsync(fd) == 0;
     if (fd >= 0)
         close(fd);
     if (!ok || renameat(sd->dir_fd, "incarnation.new", sd->dir_fd, "incarnation") != 0)

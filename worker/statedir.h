@@ -2,9 +2,18 @@
  * statedir.h - the directory that makes one worker of several processes and several lives.
  *
  *   STATE_DIR/lock             flock by the living supervisor; holds its pid
- *   STATE_DIR/incarnation      "HEX16 BOOT_ID\n": the number drawn by the last supervisor, and of
- * which boot STATE_DIR/supervisor.sock  where an agent can attach (wire.h) STATE_DIR/out/ output
- * files of running tries (capture.h)
+ *   STATE_DIR/incarnation      the lives of this directory, the last first, one a line:
+ *                              "HEX16 BOOT_ID DEVICE:INODE": the number drawn by a supervisor, in
+ *                              which boot, and where the directory was
+ *   STATE_DIR/supervisor.sock  where an agent can attach (wire.h)
+ *   STATE_DIR/out/             output files of running tries (capture.h)
+ *
+ * Who holds the lock knows that all earlier lives of this directory are over, also those of a
+ * supervisor that died before its agent had spoken with Redis: so a worker that starts is never
+ * taken for somebody else because of its own past. The directory may be a copy, though, whose owner
+ * lives: one of the same boot has another inode; of one from an earlier boot nobody here can tell
+ * (it may be an image of another machine), so register.lua looks whether that life has been silent
+ * for as long as this machine has been up.
  *
  * It is private: made 0700, and refused when it, or a directory above it, belongs to another user
  * than us and root. Errors are written to `error`, a text of error_size bytes without newline.
@@ -17,6 +26,7 @@
 #include <stdint.h>
 
 #define STATEDIR_PATH_MAX 256
+#define STATEDIR_LIVES    32 /* so many are remembered */
 
 struct statedir {
     char path[STATEDIR_PATH_MAX]; /* absolute, links resolved */
@@ -24,6 +34,12 @@ struct statedir {
     uint64_t incarnation;
     uint64_t previous; /* incarnation before ours, 0 for none */
     bool same_boot;    /* previous lived in this boot: processes of it may be left */
+};
+
+/* An earlier life of the directory: over, unless (of another boot only) it is a copy. */
+struct statedir_life {
+    uint64_t incarnation;
+    bool same_boot;
 };
 
 enum { STATEDIR_OK = 0, STATEDIR_ERROR = -1, STATEDIR_NONE = -2, STATEDIR_HELD = -3 };
@@ -39,6 +55,14 @@ int statedir_commit(struct statedir *sd, char *error, size_t error_size);
  * aftermath. */
 int statedir_peek(struct statedir *sd, const char *path, char *error, size_t error_size);
 void statedir_close(struct statedir *sd);
+
+/*
+ * For the agent of incarnation `own`: fills lives[0..*count - 1], newest first, with what was here
+ * before. False when the files do not tell: they were removed, or a supervisor of before an upgrade
+ * wrote them; then *count is 0.
+ */
+bool statedir_lives(const char *path, uint64_t own, struct statedir_life lives[STATEDIR_LIVES],
+                    size_t *count);
 
 /* The listening socket, non-blocking; -1 with error. */
 int statedir_listen(const struct statedir *sd, char *error, size_t error_size);

@@ -19,6 +19,7 @@
 #include "worker/agentlink.h"
 #include "worker/capture.h"
 #include "worker/ending.h"
+#include "worker/orphan.h"
 #include "worker/slog.h"
 #include "worker/slot.h"
 #include "worker/spawn.h"
@@ -29,7 +30,9 @@
 #define STOP_GRACE_MS  3000u
 #define STOP_WAIT_US   (30 * (int64_t)US_PER_S) /* for processes that SIGKILL does not end */
 #define AGENT_LEAVE_US (3 * (int64_t)US_PER_S)
-#define DEAF_US        (5 * (int64_t)US_PER_S) /* an agent without HELLO does not get SIGTERM in time */
+/* A suspended machine wakes up when the lease is over, but epoll's time has stood still. */
+#define BOOT_LOOK_US (1 * (int64_t)US_PER_S)
+#define DEAF_US      (5 * (int64_t)US_PER_S) /* an agent without HELLO does not get SIGTERM in time */
 
 enum event { EVENT_SIGNAL, EVENT_LISTEN, EVENT_AGENT };
 
@@ -38,7 +41,6 @@ static struct statedir dir;
 static int epoll_fd = -1, signal_fd = -1, listen_fd = -1;
 static int64_t stopping_us; /* 0: not stopping */
 static int64_t deaf_us; /* when a SIGTERM that waits for HELLO is taken as ours; 0: none waits */
-static int64_t orphaned_lease_us; /* the lease whose end was acted on */
 
 /* ---- Boot. ---- */
 
@@ -103,6 +105,7 @@ static void init(void) {
     capture_init(dir.out_fd, output_max);
     stray_init(dir.incarnation);
     ending_done = agentlink_exit;
+    orphan_init(options->orphan_policy == SUPERVISOR_ORPHANS_KEEP, options->orphan_margin_ms);
     agentlink_init(&identity);
     agentcare_init(options->agent_argv, options->leave_when_idle, epoll_fd, EVENT_AGENT);
 }
@@ -113,8 +116,8 @@ static void reap(void) {
     int status;
     pid_t pid;
     struct rusage usage;
-    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0)
-        if (!agentcare_reaped(pid, status))
+    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0 || (pid < 0 && errno == EINTR))
+        if (pid > 0 && !agentcare_reaped(pid, status))
             ending_reaped(pid, status, &usage);
     ending_settle();
 }
@@ -162,28 +165,16 @@ static void read_signals(void) {
 
 /* ---- Time. ---- */
 
-static int64_t orphan_margin_us(void) {
-    int64_t quarter = agentlink_lease_length_us() / 4, most = 5 * (int64_t)US_PER_S;
-    if (options->orphan_margin_ms)
-        return (int64_t)options->orphan_margin_ms * US_PER_MS;
-    return quarter < most ? quarter : most;
-}
-
-/* When tasks without an agent are ended; INT64_MAX: not now. */
-static int64_t orphan_deadline(void) {
-    int64_t lease_us = agentlink_lease_us();
-    if (!lease_us || lease_us == orphaned_lease_us || agentlink_hello() || slot_running == 0 ||
-        options->orphan_policy == SUPERVISOR_ORPHANS_KEEP)
-        return INT64_MAX;
-    return lease_us - orphan_margin_us();
+static int64_t orphans_end_us(void) {
+    return orphan_deadline(agentcare_attends(), slot_running > 0);
 }
 
 static void run_timers(int64_t now_us) {
     ending_timers(now_us);
     capture_timer(now_us);
     agentcare_timers(now_us);
-    if (now_us >= orphan_deadline()) {
-        orphaned_lease_us = agentlink_lease_us();
+    if (now_us >= orphans_end_us()) {
+        orphan_acted();
         slog("no agent and the lease is nearly over: ending %u tasks", slot_running);
         ending_request_all(WIRE_WHY_ORPHAN, (uint32_t)(orphan_margin_us() / 2 / US_PER_MS) + 1);
     }
@@ -196,11 +187,12 @@ static void run_timers(int64_t now_us) {
 static int sleep_ms(void) {
     if (agentlink_busy())
         return 0;
-    int64_t now_us = ustime_mono();
+    int64_t now_us = ustime_mono(), orphans_us = orphans_end_us();
     const int64_t deadlines[] = {ending_deadline(),
                                  capture_deadline(),
                                  agentcare_deadline(),
-                                 orphan_deadline(),
+                                 orphans_us == INT64_MAX ? orphans_us : now_us + BOOT_LOOK_US,
+                                 orphans_us,
                                  agentlink_deadline(),
                                  deaf_us ? deaf_us : INT64_MAX,
                                  stopping_us ? now_us + 50 * US_PER_MS : INT64_MAX};

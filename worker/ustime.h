@@ -1,7 +1,8 @@
 /*
  * ustime.h - the supervisor's clocks, in microseconds and milliseconds.
  *
- * Plain integers: `_us` is CLOCK_MONOTONIC microseconds, `_wall_ms` Unix milliseconds.
+ * Plain integers: `_us` is CLOCK_MONOTONIC microseconds, `_boot_us` CLOCK_BOOTTIME ones (they go on
+ * while the machine is suspended), `_wall_ms` Unix milliseconds.
  */
 #ifndef DISTCOMP_USTIME_H
 #define DISTCOMP_USTIME_H
@@ -15,6 +16,12 @@
 static inline int64_t ustime_mono(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * US_PER_S + t.tv_nsec / 1000;
+}
+
+static inline int64_t ustime_boot(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_BOOTTIME, &t);
     return (int64_t)t.tv_sec * US_PER_S + t.tv_nsec / 1000;
 }
 

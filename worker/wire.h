@@ -31,13 +31,15 @@
  *     <------------------------------------ STARTED      (may be up to 5 ms late, to go with EXIT)
  *     <------------------------------------ EXIT         (repeated after a new HELLO until ACK)
  *     ACK --------------------------------->             (slot free)
+ *     <------------------------------------ PING         (only while the lease is not renewed)
+ *     ALIVE ------------------------------->
  */
 #ifndef DISTCOMP_WIRE_H
 #define DISTCOMP_WIRE_H
 
 #include <stdint.h>
 
-#define WIRE_VERSION   1u
+#define WIRE_VERSION   2u
 #define WIRE_FRAME_MAX (4u * 1024u * 1024u) /* largest payload */
 #define WIRE_NOTE_MAX  1024u
 
@@ -49,13 +51,16 @@ enum wire_type {
     WIRE_ACK,   /* struct wire_ack */
     WIRE_LEASE, /* struct wire_lease: Redis renewed the lease until then */
     WIRE_BYE,   /* struct wire_bye: the agent is about to exit on purpose */
+    WIRE_ALIVE, /* struct wire_alive: answers PING; or says that it may be quiet for a while */
     /* supervisor to agent */
     WIRE_WELCOME = 64, /* struct wire_welcome */
     WIRE_TASK,         /* struct wire_task, then note */
     WIRE_READY,        /* no payload: the last TASK was sent */
     WIRE_STARTED,      /* struct wire_started */
     WIRE_EXIT,         /* struct wire_exit */
-    WIRE_SIGNAL /* struct wire_signal: SIGTERM, SIGINT, SIGHUP or SIGUSR1 reached the supervisor */
+    WIRE_SIGNAL, /* struct wire_signal: SIGTERM, SIGINT, SIGHUP or SIGUSR1 reached the supervisor */
+    WIRE_PING /* no payload: the lease was not renewed in time. Says ALIVE, or is killed (pulse.h)
+               */
 };
 
 struct wire_frame {
@@ -130,9 +135,14 @@ struct wire_ack {
     uint32_t flags;
 };
 
+/* Without an agent the supervisor stops its tasks before that, unless orphan_policy is `keep`. */
 struct wire_lease {
-    uint64_t remaining_ms; /* the supervisor stops its tasks this long after the last LEASE, less a
-                              margin, unless orphan_policy is `keep`; 0: never */
+    uint64_t end_boot_ms; /* CLOCK_BOOTTIME */
+    uint64_t length_ms;   /* from the renewal on; 0: there is no lease */
+};
+
+struct wire_alive {
+    uint64_t quiet_ms; /* it may say nothing for so long; 0: it goes on as ever */
 };
 
 enum wire_bye_mode {

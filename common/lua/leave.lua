@@ -1,11 +1,11 @@
 -- leave: a worker goes for good. What it still holds goes back to todo, uncounted.
 --
--- ARGV  1 worker   2 incarnation
+-- ARGV  1 worker   2 session
 -- Answer 'ok', 'again' (more is left: call again) or 'gone'
 
 even_when_full()
-local worker, incarnation = ARGV[1], ARGV[2]
-if call('HGET', worker_key(worker), 'incarnation') ~= incarnation then return 'gone' end
+local worker, session = ARGV[1], ARGV[2]
+if call('HGET', worker_key(worker), 'session') ~= session then return 'gone' end
 
 call('ZREM', IDLE, worker)
 local held = holders().some_held(worker)

@@ -24,22 +24,6 @@ local function start_delayed()
     flush()
 end
 
--- When nobody at all has renewed for two intervals (a lease is three at least), it was Redis that was
--- away: leases end only a whole lease after that was first seen.
-local function redis_was_away(lease_ms)
-    local renewed = tonumber(call('HGET', COUNT, 'renewed') or 0)
-    if NOW - renewed <= lease_ms * 2 / 3 and renewed <= NOW then
-        call('HDEL', COUNT, 'away')
-        return false
-    end
-    local away = tonumber(call('HGET', COUNT, 'away') or 0)
-    if away == 0 or away > NOW then
-        call('HSET', COUNT, 'away', NOW)
-        return true
-    end
-    return NOW - away < lease_ms
-end
-
 -- A clock that was set back must not leave leases without end.
 local function clamp_leases()
     local last = call('ZREVRANGE', LEASE, 0, 7, 'WITHSCORES')
@@ -55,7 +39,8 @@ local function end_leases()
     local lost = 0
     clamp_leases()
     for _, worker in ipairs(call('ZRANGEBYSCORE', LEASE, '-inf', NOW, 'LIMIT', 0, 8)) do
-        if redis_was_away(lease_of(worker)) then break end
+        local lease_ms = lease_of(worker)
+        if NOW - away_since(lease_ms) < lease_ms then break end
         local before = call('HLEN', held_key(worker))
         local more = holders().lose_some(worker, max_losses, 'its lease ended')
         lost = lost + before - call('HLEN', held_key(worker))

@@ -1,16 +1,16 @@
 -- renew: a worker lives. Its lease covers all it holds.
 --
--- ARGV  1 worker   2 incarnation   3 lease_ms   4 count and 5 digest of what it holds (common/store.h)
+-- ARGV  1 worker   2 session   3 lease_ms   4 count and 5 digest of what it holds (common/store.h)
 --       6 stats (JSON, opaque)
 -- Answer {status, want, due, id, ...}: status 'ok', 'gone' (register), or 'mismatch' (reconcile);
 --       want 'run', 'drain' or 'stop'; due as in claim; ids whose cancelling was asked for
 
 even_when_full()
-local worker, incarnation = ARGV[1], ARGV[2]
+local worker, session = ARGV[1], ARGV[2]
 local lease_ms, held_count, held_digest, stats = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], ARGV[6]
 
-local me = call('HMGET', worker_key(worker), 'incarnation', 'want')
-if me[1] ~= incarnation then return {'gone', 'run', -1} end
+local me = call('HMGET', worker_key(worker), 'session', 'want')
+if me[1] ~= session then return {'gone', 'run', -1} end
 
 local function digest()
     local sum = 0
@@ -29,8 +29,7 @@ call('HSET', worker_key(worker), 'report', NOW, 'lease', lease_ms, 'stats', stat
 call('HDEL', worker_key(worker), 'state')
 call('SADD', WORKERS, worker)
 call('ZADD', LEASE, NOW + lease_ms, worker)
-call('HSET', COUNT, 'renewed', NOW)
-call('HDEL', COUNT, 'away')
+renewed_now(lease_ms)
 
 local answer = {status, me[2] or 'run', next_due()}
 for _, id in ipairs(call('SMEMBERS', cancel_key(worker))) do answer[#answer + 1] = id end

@@ -125,8 +125,15 @@ if #gone > 0 then
     call_many('HDEL', RUNNING, gone, 1)
     call_many('HDEL', held_key(worker), gone, 1)
 end
-if finished > 0 then call('HINCRBY', worker_key(worker), 'finished', finished) end
-if failed > 0 then call('HINCRBY', worker_key(worker), 'failed', failed) end
+if finished > 0 then
+    call('HINCRBY', worker_key(worker), 'finished', finished)
+    call('HDEL', worker_key(worker), 'failing')
+    count('tries_finished', finished)
+end
+if failed > 0 then
+    call('HINCRBY', worker_key(worker), 'failed', failed)
+    if finished == 0 then call('HINCRBY', worker_key(worker), 'failing', failed) end
+end
 if #output_args > 0 then
     call_many('HSET', OUTPUT, output_args, 2)
     call_many('RPUSH', OUTPUT_ORDER, order, 1)

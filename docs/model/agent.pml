@@ -6,13 +6,15 @@
 #define SPEAKS(w) (LIVES(w) && wk[w].registered)
 #define SETTLED(w) (SPEAKS(w) && !wk[w].reconcile) /* lease_ready() */
 
+/* Its session counts for nothing any more: an agent asks nothing before it has registered anew. */
 inline disconnect(who) {
-  wk[who].registered = 0
+  wk[who].registered = 0; reg[who].session = 0
 }
 
 inline clear_slot(who, place) {
   wk[who].slot[place].agent = NONE; wk[who].slot[place].super = FREE;
-  wk[who].slot[place].task = 0; wk[who].slot[place].token = 0; wk[who].slot[place].outcome = 0;
+  wk[who].slot[place].task = 0; wk[who].slot[place].token = 0; wk[who].slot[place].born = 0;
+  wk[who].slot[place].outcome = 0;
   wk[who].slot[place].stale = 0; wk[who].slot[place].cancel = 0; wk[who].slot[place].excused = 0
 }
 
@@ -26,12 +28,12 @@ inline choose_fate(who) {
 }
 
 inline send_late(mark, who) {
-  late.kind = mark; late.worker = who; late.incarnation = wk[who].incarnation
+  late.kind = mark; late.worker = who; late.incarnation = wk[who].incarnation; late.session = reg[who].session
 }
 
 inline drop_late() {
   d_step {
-    late.kind = M_NONE; late.worker = 0; late.incarnation = 0; late.current = 0; late.task = 0;
+    late.kind = M_NONE; late.worker = 0; late.incarnation = 0; late.session = 0; late.current = 0; late.task = 0;
     late.outcome = 0; late.used = 0; late.tasks = 0;
     for (x : 0 .. S - 1) { late.token[x] = 0 }
     x = 0
@@ -43,7 +45,8 @@ inline make_list(who) {
     for (x : 0 .. S - 1) {
       list_used[x] = HOLDS(who, x) || wk[who].slot[x].agent == AGAIN;
       list_task[x] = wk[who].slot[x].task;
-      list_token[x] = wk[who].slot[x].token
+      list_token[x] = wk[who].slot[x].token;
+      list_born[x] = wk[who].slot[x].born
     }
     x = 0
   }
@@ -52,36 +55,22 @@ inline make_list(who) {
 inline clear_list() {
   d_step {
     for (x : 0 .. S - 1) {
-      list_used[x] = 0; list_task[x] = 0; list_token[x] = 0; answers[x] = 0
+      list_used[x] = 0; list_task[x] = 0; list_token[x] = 0; list_born[x] = 0; answers[x] = 0
     }
     x = 0
   }
 }
-
-/* A new session: what an older one sent is refused, but for reports, which have tokens. */
-#ifdef FAULT_RENEW_WITHOUT_OWNER
-#define FENCED(kind) (kind != M_REPORT && kind != M_RENEW)
-#else
-#define FENCED(kind) (kind != M_REPORT)
-#endif
 
 inline step_register(who) {
   choose_fate(who);
   if
   :: fate == F_LATE -> send_late(M_REGISTER, who); disconnect(who)
   :: else ->
-     script_register(who, wk[who].incarnation);
+     script_register(who, wk[who].incarnation, 1);
      assert(answer != STOP); /* it is refused its own name */
      if
      :: fate == F_OK ->
         wk[who].registered = 1; wk[who].reconcile = 1
-#ifndef HOLE_LATE_REQUESTS
-        ;
-        if
-        :: late.worker == who && FENCED(late.kind) -> drop_late()
-        :: else
-        fi
-#endif
      :: else -> disconnect(who)
      fi
   fi
@@ -90,7 +79,7 @@ inline step_register(who) {
 inline receive_reconcile(who) {
   d_step {
     if
-    :: answer == GONE -> wk[who].registered = 0
+    :: answer == GONE -> disconnect(who)
     :: else ->
        for (x : 0 .. S - 1) {
          if
@@ -119,13 +108,13 @@ inline step_reconcile(who) {
        for (x : 0 .. S - 1) {
          late.used = late.used | (list_used[x] << x);
          late.tasks = late.tasks | ((list_used[x] -> list_task[x] : 0) << x);
-         late.token[x] = (list_used[x] -> list_token[x] : 0)
+         late.token[x] = (list_used[x] -> list_token[x] + 32 * list_born[x] : 0)
        }
        x = 0
      };
      disconnect(who)
   :: else ->
-     script_reconcile(who, wk[who].incarnation);
+     script_reconcile(who, wk[who].incarnation, reg[who].session);
      if
      :: fate == F_OK -> receive_reconcile(who)
      :: else -> disconnect(who)
@@ -137,7 +126,7 @@ inline step_reconcile(who) {
 inline receive_renew(who) {
   d_step {
     if
-    :: answer == GONE -> wk[who].registered = 0
+    :: answer == GONE -> disconnect(who)
     :: else ->
        /* 8: a worker that has renewed knows which of its copies are the queue's. */
        assert(answer == MISMATCH || !DIFFERS(who));
@@ -165,11 +154,10 @@ inline receive_renew(who) {
 
 inline step_renew(who) {
   choose_fate(who);
-  wk[who].renew = 0;
   if
   :: fate == F_LATE -> send_late(M_RENEW, who); disconnect(who)
   :: else ->
-     script_renew(who, wk[who].incarnation);
+     script_renew(who, reg[who].session);
      if
      :: fate == F_OK -> receive_renew(who)
      :: else -> disconnect(who)
@@ -204,14 +192,15 @@ inline free_slot(who) {
 inline receive_claim(who) {
   d_step {
     if
-    :: answer == GONE -> wk[who].registered = 0
+    :: answer == GONE -> disconnect(who)
     :: else ->
        if
        :: got ->
           free_slot(who);
           assert(z < S);
           wk[who].slot[z].agent = READY;
-          wk[who].slot[z].task = got - 1; wk[who].slot[z].token = got_token
+          wk[who].slot[z].task = got - 1; wk[who].slot[z].token = got_token;
+          wk[who].slot[z].born = task[got - 1].born
        :: else
        fi;
        /* From here on it would draw another request. */
@@ -235,9 +224,9 @@ inline step_claim(who) {
   choose_task();
   if
   :: fate == F_LATE -> send_late(M_CLAIM, who); late.current = 1; wk[who].unknown = 1; disconnect(who)
-  :: fate == F_ERROR -> wk[who].unknown = 1; wk[who].renew = 1 /* its time comes while it waits */
+  :: fate == F_ERROR /* nothing was given */
   :: else ->
-     script_claim(who, wk[who].incarnation, first, 1);
+     script_claim(who, reg[who].session, first, 1);
      if
      :: fate == F_OK -> receive_claim(who)
      :: else -> wk[who].unknown = 1; disconnect(who)
@@ -289,18 +278,20 @@ inline step_leave(who) {
   if
   :: fate == F_LATE -> send_late(M_LEAVE, who); disconnect(who)
   :: else ->
-     script_leave(who, wk[who].incarnation);
+     script_leave(who, reg[who].session);
      if
      :: fate != F_OK -> disconnect(who)
-     :: answer == GONE -> wk[who].registered = 0
+     :: answer == GONE -> disconnect(who)
      :: else -> wk[who].gone = 1; wk[who].up = 0; wk[who].super = 0; wk[who].unknown = 0; disconnect(who)
      fi
   fi
 }
 
 inline forget_agent(who) {
-  wk[who].up = 0; wk[who].noticed = 0; wk[who].reconcile = 0; wk[who].renew = 0; wk[who].unknown = 0;
-  wk[who].stopping = 0; /* SIGTERM was for that one */
+  wk[who].up = 0; wk[who].noticed = 0; wk[who].reconcile = 0; wk[who].unknown = 0;
+#ifdef FAULT_DRAIN_DIES_WITH_AGENT
+  wk[who].stopping = 0;
+#endif
   disconnect(who);
   reg[who].request = 0; reg[who].given = 0; reg[who].given_token = 0;
   old_reg[who].request = 0; old_reg[who].given = 0; old_reg[who].given_token = 0;
@@ -388,11 +379,11 @@ inline starts_anew(who) {
     x = 0;
     assert(wk[who].incarnation < 3);
     wk[who].incarnation++;
-    wk[who].super = 1; wk[who].up = 1
+    wk[who].super = 1; wk[who].up = 1;
+    wk[who].stopping = 0; wk[who].told = 0 /* who was told was another */
   }
 }
 
-#define HAS_ENDED(w, s) (wk[w].slot[s].agent == ENDED)
 /* What has ended is reported in the same turn of the agent's loop in which it would renew. */
 #define REPORTABLE(w, s) ((wk[w].slot[s].agent == ENDED && !wk[w].slot[s].stale) || wk[w].slot[s].agent == AGAIN)
 #define IS_BUSY(w, s) (wk[w].slot[s].agent >= READY && wk[w].slot[s].agent <= ENDED)
@@ -403,12 +394,15 @@ inline starts_anew(who) {
 #define OVER(t) (task[t].state == FINISHED || task[t].state == FAILED || task[t].state == CANCELLED)
 
 /* Renewing is left out where it would change nothing, so that the model comes to rest. */
-#define RENEW_MATTERS(w) (wk[w].renew || reg[w].incarnation != wk[w].incarnation || !reg[w].lease || \
-                          DIFFERS(w) || ANY(CANCEL_NEWS, w))
-#define MAY_CLAIM(w) (SETTLED(w) && !wk[w].renew && !wk[w].noticed && !wk[w].stopping)
+#define RENEW_MATTERS(w) (!reg[w].session || !reg[w].lease || DIFFERS(w) || ANY(CANCEL_NEWS, w))
+#define MAY_CLAIM(w) (SETTLED(w) && !wk[w].noticed && !wk[w].stopping)
 #define CLAIMS(w) (MAY_CLAIM(w) && !wk[w].unknown && WORK && ANY(IS_FREE, w) && (w == 0 || !NOTHING_YET))
-#ifdef HOLE_UNKNOWN_CLAIM_BLOCKS
+#ifdef FAULT_UNKNOWN_CLAIM_BLOCKS
 #define ASKS_AGAIN(w) (MAY_CLAIM(w) && wk[w].unknown)
-#else
+#endif
+#ifdef FAULT_UNKNOWN_CLAIM_WITHOUT_SUPER
+#define ASKS_AGAIN(w) (SPEAKS(w) && wk[w].unknown && !wk[w].noticed)
+#endif
+#ifndef ASKS_AGAIN
 #define ASKS_AGAIN(w) (SPEAKS(w) && wk[w].unknown) /* before everything else */
 #endif

@@ -8,7 +8,6 @@
  *   -DLUCK=n      how many unlucky events an execution may have, in all
  *   -DK_NAME=1    which kinds there are (below); check.py has the mixes
  *   -DFAULT_NAME  a rule left out on purpose: the check must fail
- *   -DHOLE_NAME   a hole that this model found, as the code was then: the check must fail
  */
 
 #define W 2 /* workers */
@@ -100,6 +99,7 @@ typedef Task {
 typedef Registration {
   unsigned incarnation : 2; /* 0: there is no such worker */
   unsigned lease : 1;       /* it has one */
+  unsigned session : 1;     /* the session in force is the one that its agent drew last; 0 while that is not registered */
   unsigned request : 1;     /* its last claim request is the one its agent speaks of now */
   unsigned given : 2;       /* what that request was given: task + 1, or 0 */
   unsigned given_token : 5;
@@ -143,6 +143,7 @@ typedef Slot {
   unsigned super : 2;
   unsigned task : 1;
   unsigned token : 5;
+  unsigned born : 2;    /* `loaded` of the record that was claimed */
   unsigned outcome : 3;
   unsigned stale : 1;   /* the queue gave it to somebody else: it is being ended */
   unsigned cancel : 1;  /* a kill for cancelTask was sent */
@@ -158,9 +159,9 @@ typedef Worker {
   unsigned incarnation : 2;
   unsigned registered : 1; /* and so connected: an agent asks anew after every connection */
   unsigned reconcile : 1; /* wanted */
-  unsigned renew : 1;     /* wanted */
   unsigned unknown : 1;   /* a claim's answer was lost */
-  unsigned stopping : 1;
+  unsigned stopping : 1;  /* it was told to leave, and knows it */
+  unsigned told : 1;      /* it was told to leave; no code reads this */
   unsigned gone : 1; /* for good: it left, or its machine is no more */
   Slot slot[S];
 };
@@ -178,12 +179,13 @@ typedef Late {
   unsigned kind : 3;
   unsigned worker : 1;
   unsigned incarnation : 2;
+  unsigned session : 1; /* its session is the one in force */
   unsigned current : 1; /* a claim: its request is still the one the agent speaks of */
   unsigned task : 1;    /* a report */
   unsigned outcome : 3;
   unsigned used : S;    /* a reconcile: which of `token` and `tasks` are set */
   unsigned tasks : S;
-  byte token[S];
+  byte token[S];        /* and 32 times `born` */
 };
 Late late;
 
@@ -204,8 +206,8 @@ byte starts[T];       /* how often each task was started; counted where a promis
 #define A_RETAKEN 3
 hidden byte x, y, z, answer, got, got_token, first;
 hidden byte answers[S];
-hidden byte list_task[S], list_token[S];
-hidden byte list_used[S], is_listed, wait_first;
+hidden byte list_task[S], list_token[S], list_born[S];
+hidden byte list_used[S], is_listed, is_newest, wait_first;
 byte fate;
 #define F_OK 0
 #define F_LOST 1

@@ -117,17 +117,18 @@ inline script_load(job) {
   }
 }
 
-/* Answers GONE, STOP (another worker has the name) or OK. */
-inline script_register(who, life) {
+/* Answers GONE, STOP (another worker has the name) or OK. drawn: by the agent that lives, for this very call. */
+inline script_register(who, life, drawn) {
   d_step {
     answer = OK;
     if
     :: reg[who].incarnation != 0 && reg[who].incarnation != life ->
        if
-#ifdef HOLE_PREVIOUS_IS_LAST_START
+#ifdef FAULT_REGISTER_KNOWS_LAST_LIFE_ONLY
        :: reg[who].incarnation != life - 1 && reg[who].lease -> answer = STOP
 #else
-       :: reg[who].incarnation > life && reg[who].lease -> answer = STOP /* a late one, of the dead */
+       /* It lists all lives before its own: this is a late one, of the dead. */
+       :: reg[who].incarnation > life && reg[who].lease -> answer = STOP
 #endif
        :: else ->
           lose_some(who);
@@ -136,7 +137,12 @@ inline script_register(who, life) {
     :: else
     fi;
     if
-    :: answer == OK -> reg[who].incarnation = life; reg[who].lease = 1
+    :: answer == OK ->
+       reg[who].incarnation = life; reg[who].lease = 1; reg[who].session = drawn;
+       if
+       :: late.worker == who -> late.session = 0
+       :: else
+       fi
     :: else
     fi;
     printf("  register worker%d, incarnation %d: answer %d\n", who, life, answer);
@@ -146,13 +152,13 @@ inline script_register(who, life) {
 
 /* t: the task that is first in the lists and fits; T: none. Answers GONE or OK, with what it gave in got
  * (task + 1) and got_token. current: the request is the one the agent speaks of now. */
-inline script_claim(who, life, job, is_current) {
+inline script_claim(who, session_, job, is_current) {
   d_step {
     got = 0; got_token = 0; answer = OK;
     if
-    :: reg[who].incarnation != life -> answer = GONE
-#ifndef HOLE_CLAIM_WITHOUT_LEASE
-    :: reg[who].incarnation == life && !reg[who].lease -> answer = GONE
+    :: !(session_) -> answer = GONE
+#ifndef FAULT_CLAIM_WITHOUT_LEASE
+    :: session_ && !reg[who].lease -> answer = GONE
 #endif
     :: else ->
        if
@@ -259,12 +265,12 @@ inline script_report(who, job, ticket, result) {
 #define DIFFERS(w) (MISSES(w, 0) || MISSES(w, 1) || ANY(EXTRA, w))
 
 /* Answers GONE, MISMATCH or OK. */
-inline script_renew(who, life) {
+inline script_renew(who, session_) {
   d_step {
     answer = OK;
     if
 #ifndef FAULT_RENEW_WITHOUT_OWNER
-    :: reg[who].incarnation != life -> answer = GONE
+    :: !(session_) -> answer = GONE
 #endif
     :: else ->
        reg[who].lease = 1;
@@ -272,7 +278,7 @@ inline script_renew(who, life) {
        answer = (DIFFERS(who) -> MISMATCH : OK)
 #endif
     fi;
-    printf("  renew worker%d incarnation %d: answer %d\n", who, life, answer);
+    printf("  renew worker%d: answer %d\n", who, answer);
     promises()
   }
 }
@@ -283,12 +289,30 @@ inline find_listed(job) {
   for (z : 0 .. S - 1) {
     if
     :: list_used[z] && list_task[z] == job &&
-#ifdef HOLE_RECONCILE_BY_ID
+#ifdef FAULT_RECONCILE_BY_ID
        1
 #else
        list_token[z] == task[job].token
 #endif
        -> is_listed = 1
+    :: else
+    fi
+  }
+}
+
+#ifdef FAULT_RECONCILE_TAKES_FORGOTTEN
+#define SAME_TASK(job, born_) 1
+#else
+#define SAME_TASK(job, born_) (task[job].born == (born_))
+#endif
+
+/* is_newest: of the tries of one task that the worker lists, place has the last. */
+inline find_newest(place) {
+  is_newest = 1;
+  for (z : 0 .. S - 1) {
+    if
+    :: list_used[z] && list_task[z] == list_task[place] && SAME_TASK(list_task[z], list_born[z]) &&
+       NUMBER(list_token[z]) > NUMBER(list_token[place]) -> is_newest = 0
     :: else
     fi
   }
@@ -301,13 +325,20 @@ inline drop(who, job) {
   fi
 }
 
+/* What is asked under an older session is refused: here and in claim, renew and leave. */
+#ifdef FAULT_LATE_RECONCILE
+#define IS_OLD(who, life, session_) (reg[who].incarnation != life)
+#else
+#define IS_OLD(who, life, session_) (!(session_))
+#endif
+
 /* What is listed is in list_*; the answers come in answers[]. Answers GONE or OK. */
-inline script_reconcile(who, life) {
+inline script_reconcile(who, life, session_) {
   d_step {
     answer = OK;
     if
-    :: reg[who].incarnation != life || (!reg[who].lease
-#ifdef HOLE_CLAIM_WITHOUT_LEASE
+    :: IS_OLD(who, life, session_) || (!reg[who].lease
+#ifdef FAULT_RECONCILE_WITHOUT_LEASE
        && 0
 #endif
        ) -> answer = GONE
@@ -317,6 +348,7 @@ inline script_reconcile(who, life) {
          if
          :: list_used[y] ->
             x = list_task[y];
+            find_newest(y);
             if
             :: task[x].state == RUNNING && task[x].holder == who + 1 && task[x].token == list_token[y] ->
                answers[y] = A_YOURS
@@ -326,12 +358,10 @@ inline script_reconcile(who, life) {
 #else
             :: task[x].state == TODO &&
 #endif
-#ifndef HOLE_RECONCILE_TAKES_RECORDED
+#ifndef FAULT_RECONCILE_TAKES_RECORDED
                !IN(task[x].log, list_token[y]) &&
 #endif
-#ifndef HOLE_RECONCILE_TAKES_FORGOTTEN
-               (list_token[y] >> 3) >= task[x].born &&
-#endif
+               SAME_TASK(x, list_born[y]) && is_newest &&
 #ifdef FAULT_RECONCILE_TAKES_OLDER
                1 ->
 #else
@@ -346,12 +376,16 @@ inline script_reconcile(who, life) {
                  assert(!(wk[who].slot[z].excused == REQUEUED && wk[who].slot[z].task == x &&
                           wk[who].slot[z].token == list_token[y] && wk[who].slot[z].agent != NONE))
                }
-            :: else ->
-#ifdef HOLE_RECONCILE_BY_ID
-               drop(who, x)
+            :: else -> /* somebody else may have it; what it holds under a token that it lists too is settled there */
+               find_listed(x);
+               if
+#ifdef FAULT_RECONCILE_BY_ID
+               :: 1 -> drop(who, x)
 #else
-               skip /* what it holds of it instead is either listed too, or dropped below */
+               :: !is_listed -> drop(who, x)
 #endif
+               :: else
+               fi
             fi
          :: else
          fi
@@ -402,10 +436,10 @@ inline script_maintain(ended) {
 }
 
 /* The worker is stopping: what it still holds goes back, uncounted. */
-inline script_leave(who, life) {
+inline script_leave(who, session_) {
   d_step {
     if
-    :: reg[who].incarnation != life -> answer = GONE
+    :: !(session_) -> answer = GONE
     :: else ->
        answer = OK;
        for (x : 0 .. T - 1) {
@@ -415,7 +449,11 @@ inline script_leave(who, life) {
          skip
 #endif
        }
-       reg[who].incarnation = 0; reg[who].lease = 0;
+       reg[who].incarnation = 0; reg[who].lease = 0; reg[who].session = 0;
+       if
+       :: late.worker == who -> late.session = 0
+       :: else
+       fi;
        reg[who].request = 0; reg[who].given = 0; reg[who].given_token = 0
     fi;
     printf("  leave worker%d: answer %d\n", who, answer);

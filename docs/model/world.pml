@@ -8,7 +8,7 @@ inline machine_goes(who) {
     forget_agent(who);
     for (x : 0 .. S - 1) { clear_slot(who, x) }
     x = 0;
-    wk[who].super = 0; wk[who].gone = 1
+    wk[who].super = 0; wk[who].gone = 1; wk[who].stopping = 0
   }
 }
 
@@ -16,20 +16,21 @@ inline machine_goes(who) {
 inline late_arrives() {
   printf("late, of worker%d:\n", late.worker);
   if
-  :: late.kind == M_REGISTER -> script_register(late.worker, late.incarnation)
-  :: late.kind == M_CLAIM -> choose_task(); script_claim(late.worker, late.incarnation, first, late.current)
-  :: late.kind == M_RENEW -> script_renew(late.worker, late.incarnation)
+  :: late.kind == M_REGISTER -> script_register(late.worker, late.incarnation, 0)
+  :: late.kind == M_CLAIM -> choose_task(); script_claim(late.worker, late.session, first, late.current)
+  :: late.kind == M_RENEW -> script_renew(late.worker, late.session)
   :: late.kind == M_RECONCILE ->
      d_step {
        for (x : 0 .. S - 1) {
-         list_used[x] = IN(late.used, x); list_task[x] = IN(late.tasks, x); list_token[x] = late.token[x]
+         list_used[x] = IN(late.used, x); list_task[x] = IN(late.tasks, x); list_token[x] = late.token[x] & 31;
+         list_born[x] = late.token[x] >> 5
        }
        x = 0
      };
-     script_reconcile(late.worker, late.incarnation);
+     script_reconcile(late.worker, late.incarnation, late.session);
      clear_list()
   :: late.kind == M_REPORT -> script_report(late.worker, late.task, late.token[0], late.outcome)
-  :: late.kind == M_LEAVE -> script_leave(late.worker, late.incarnation)
+  :: late.kind == M_LEAVE -> script_leave(late.worker, late.session)
   fi;
   got = 0; got_token = 0; first = 0; answer = 0;
   drop_late()
@@ -153,10 +154,10 @@ end:
        :: else /* its START is lost with the supervisor */
        fi }
      /* given back before it started */
-  :: atomic { LIVES(w) && A.agent == READY && (wk[w].stopping || UNLUCKY(K_RETURN)) ->
+  :: atomic { LIVES(w) && A.agent == READY && (wk[w].stopping || wk[w].noticed || UNLUCKY(K_RETURN)) ->
        if
-       :: wk[w].stopping
-       :: !wk[w].stopping -> luck--
+       :: wk[w].stopping || wk[w].noticed
+       :: else -> luck--
        fi;
        A.agent = ENDED; A.outcome = O_RELEASED }
      /* its main process ends */
@@ -194,7 +195,10 @@ end:
   :: atomic { SPEAKS(w) && wk[w].stopping && !ANY(IS_BUSY, w) -> step_leave(w); fate = 0 }
   :: atomic { LIVES(w) && !wk[w].super && !wk[w].noticed -> notice_super(w) }
      /* it starts itself again as a supervisor, once all is reported or Redis is away */
-  :: atomic { LIVES(w) && wk[w].noticed && (!ANY(HAS_ENDED, w) || !wk[w].registered) -> starts_anew(w) }
+  :: atomic { LIVES(w) && wk[w].noticed && !wk[w].stopping && (!ANY(IS_BUSY, w) || !wk[w].registered) ->
+       starts_anew(w) }
+     /* it was told to leave, and Redis is away */
+  :: atomic { LIVES(w) && wk[w].noticed && wk[w].stopping && !wk[w].registered -> machine_goes(w) }
   :: atomic { !wk[w].up && wk[w].super && !wk[w].gone -> agent_starts(w) }
   :: atomic { !wk[w].up && !wk[w].super && !wk[w].gone -> starts_anew(w) }
 
@@ -202,7 +206,7 @@ end:
   :: atomic { UNLUCKY(K_SUPER) && wk[w].super && wk[w].incarnation < 3 -> luck--; super_dies(w) }
   :: atomic { UNLUCKY(K_GONE) && !wk[w].gone && !wk[1 - w].gone && !wk[1 - w].stopping -> luck--; machine_goes(w) }
   :: atomic { UNLUCKY(K_LEAVE) && LIVES(w) && !wk[w].stopping && !wk[1 - w].gone && !wk[1 - w].stopping ->
-       luck--; wk[w].stopping = 1 }
+       luck--; wk[w].stopping = 1; wk[w].told = 1 }
   od
 }
 
@@ -213,7 +217,7 @@ active proctype World() {
     script_load(0); script_load(1);
     for (t : 0 .. W - 1) {
       wk[t].up = 1; wk[t].super = 1; wk[t].incarnation = 1; wk[t].registered = 1;
-      script_register(t, 1)
+      script_register(t, 1, 1)
     }
     run Agent(0); run Agent(1);
     run Try(0, 0); run Try(0, 1); run Try(1, 0); run Try(1, 1);
@@ -249,6 +253,8 @@ active proctype World() {
   /* Nothing can happen any more: every task has ended, and nobody holds anything. */
   assert(OVER(0) && OVER(1));
   assert(task[0].holder == 0 && task[1].holder == 0);
+  /* Who was told to leave has left, or was started anew. */
+  assert((!wk[0].told || wk[0].gone) && (!wk[1].told || wk[1].gone));
 #ifdef NO_WASTE /* lost answers alone cost no try */
   assert(task[0].tries == 1 && task[1].tries == 1)
 #endif

@@ -2,7 +2,7 @@
 
 usage: bench.py [--pairs N] [--scale X] [PART...]       make bench BENCH='exec load' BENCH_FLAGS='--pairs 9'
 
-Parts: exec load latency cancel look idle wake; all of them when none is named. docs/performance.md tells what
+Parts: exec load latency cancel look idle wake starve; all of them when none is named. docs/performance.md tells what
 each does. The exit code says whether everything could be measured, not whether the targets were met.
 """
 import argparse
@@ -17,6 +17,7 @@ from dataclasses import asdict
 import idle_part
 import queue_part
 import run_part
+import starve_part
 from rig import CORES, ROOT, Part
 
 PARTS = {
@@ -27,6 +28,7 @@ PARTS = {
     "look": queue_part.measure_look,
     "idle": idle_part.measure_idle,
     "wake": idle_part.measure_wake,
+    "starve": starve_part.measure_starve,
 }
 
 

@@ -19,14 +19,16 @@ int main(int argc, char **argv) {
     client_register(redis, &cmd, queue, "client");
     uint64_t free_bytes = strtoull(argv[3], NULL, 10) << 20;
     struct claim_args args = {.worker = "client",
-                              .incarnation = "1",
+                              .session = "1",
                               .free_mem_bytes = free_bytes,
                               .free_mcpu = 1000000,
                               .slots = 1,
                               .auto_mem_bytes = 1 << 30,
                               .caps = ",",
                               .most_mem_bytes = free_bytes,
-                              .most_mcpu = 1000000};
+                              .most_mcpu = 1000000,
+                              .starve_after_ms = 60000,
+                              .forecast = ""};
     printf("{\"ms\": [");
     for (long i = 0; i < claims; i++) {
         struct claim_answer answer;

@@ -194,15 +194,15 @@ def wait_until(condition, seconds, every=0.005):
 class Worker:
     """One redisWorker, stopped at the end."""
 
-    def __init__(self, redis, *flags):
-        self.redis, self.flags = redis, flags
+    def __init__(self, redis, *flags, name="bench"):
+        self.redis, self.flags, self.name = redis, flags, name
 
     def __enter__(self):
-        self.log = self.redis.dir / "worker.log"
+        self.log = self.redis.dir / f"{self.name}.log"
         self.began = time.monotonic()
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [WORKER, "--name", "bench", "--state_dir", self.redis.dir / "w", *map(str, self.flags)],
+                [WORKER, "--name", self.name, "--state_dir", self.redis.dir / self.name, *map(str, self.flags)],
                 env=self.redis.environment, cwd=self.redis.dir, stderr=log, stdout=log)
         return self
 
@@ -215,7 +215,7 @@ class Worker:
             self.process.wait(20)
 
     def wait_ready(self):
-        wait_until(lambda: self.redis.queue("ZSCORE", "lease", "bench"), 20, 0.001)
+        wait_until(lambda: self.redis.queue("ZSCORE", "lease", self.name), 20, 0.001)
         return time.monotonic() - self.began
 
     def wait_finished(self, count, seconds=600):

@@ -50,7 +50,8 @@ static inline void client_register(redisContext *redis, struct cmd *cmd, const c
                                    const char *worker) {
     struct register_args args = {.worker = worker,
                                  .incarnation = "1",
-                                 .previous = "",
+                                 .session = "1",
+                                 .dead = "",
                                  .lease_ms = CLIENT_LEASE_MS,
                                  .info = "{}",
                                  .max_losses = 5};

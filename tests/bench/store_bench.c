@@ -81,21 +81,25 @@ static void load(size_t count, uint64_t mem_step) {
 }
 
 static void enlist(void) {
-    struct register_args args = {"bench", "i1", "", 600000, "{}", 5};
+    struct register_args args = {"bench", "i1", "i1", "", 600000, "{}", 5};
     register_build(&store.cmd, store.queue_key, &args);
     freeReplyObject(run("register"));
 }
 
 static redisReply *claim(struct claim_args *args, uint32_t slots, struct claim_answer *answer) {
     *args = (struct claim_args){.worker = "bench",
-                                .incarnation = "i1",
+                                .session = "i1",
                                 .request = (uint64_t)random() << 32 | (uint64_t)random(),
                                 .nonce = (uint64_t)random() << 32 | (uint64_t)random(),
                                 .free_mem_bytes = UINT64_C(1) << 46,
                                 .free_mcpu = 4000000,
                                 .slots = slots,
                                 .auto_mem_bytes = 1 << 30,
-                                .caps = ","};
+                                .caps = ",",
+                                .most_mem_bytes = UINT64_C(1) << 46,
+                                .most_mcpu = 4000000,
+                                .starve_after_ms = 60000,
+                                .forecast = ""};
     claim_build(&store.cmd, store.queue_key, args);
     redisReply *reply = run("claim");
     if (!claim_read(reply, answer) || answer->status != CLAIM_OK)

@@ -37,14 +37,16 @@ static size_t claim(struct bench *b, long number) {
     name_of(number, name);
     uint64_t free_bytes = (uint64_t)(number < b->small ? 1 : LARGE_GIB) << 30;
     struct claim_args args = {.worker = name,
-                              .incarnation = "1",
+                              .session = "1",
                               .free_mem_bytes = free_bytes,
                               .free_mcpu = 4000,
                               .slots = 64,
                               .auto_mem_bytes = 1 << 30,
                               .caps = ",",
                               .most_mem_bytes = free_bytes,
-                              .most_mcpu = 4000};
+                              .most_mcpu = 4000,
+                              .starve_after_ms = 60000,
+                              .forecast = ""};
     struct claim_answer answer;
     args.request = args.nonce = (uint64_t)client_now_ns();
     claim_build(&b->cmd, queue, &args);

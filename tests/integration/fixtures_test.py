@@ -1,11 +1,13 @@
 """The fixtures themselves: one batch through them, and nothing is left afterwards."""
 import os
+import shutil
 import subprocess
 import time
 
 import pytest
 
 import harness
+import scriptqueue
 
 
 def test_a_batch_through_queue_and_worker(queue, worker):
@@ -50,3 +52,11 @@ def test_redis_server_pauses_dies_and_comes_back(redis):
         client.command("PING")
     redis.thaw()
     assert redis.command("PING") == b"PONG"
+
+
+def test_the_scripts_are_tested_with_valkey_too():
+    if not shutil.which("valkey-server"):
+        pytest.skip("expected: no valkey-server")
+    if scriptqueue.SERVERS == [harness.SERVER] != ["valkey-server"]:
+        pytest.skip(f"expected: DISTCOMP_SERVER asks for {harness.SERVER} alone")
+    assert "valkey-server" in scriptqueue.SERVERS

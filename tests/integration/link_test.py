@@ -1,4 +1,6 @@
 """Everything that can be wrong with a Redis is one line that says what and what to do."""
+import json
+import os
 import socket
 import subprocess
 import threading
@@ -6,6 +8,7 @@ import threading
 import pytest
 
 from harness import HELPERS, ROOT, SLOW, free_port, wait_until
+from sentinels import Sentinel
 
 
 def probe(*words):
@@ -203,3 +206,88 @@ def test_config_errors_are_one_line(box):
     done = probe()
     assert done.returncode == 1
     assert done.stderr == "link_probe: conf.json:2:3: unknown key 'redis_prot'; did you mean 'redis_port'?\n"
+
+
+# --- Sentinels ----------------------------------------------------------------------------------
+
+
+def address(port):
+    return b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%d\r\n" % (len(str(port)), port)
+
+
+def sentinels(*ports, login=""):
+    return f"sentinel://{login}{','.join(f'127.0.0.1:{port}' for port in ports)}/main"
+
+
+def test_the_first_sentinel_that_answers_counts(fake, redis):
+    gone, silent, good = free_port(), fake(default=None), fake({b"SENTINEL": address(redis.port)})
+    done = probe("--redis", sentinels(gone, silent, good), "--", "PING")
+    assert (done.stdout, done.stderr) == ("PONG\n", "")
+
+
+def test_sentinel_by_conf_json_and_environment(fake, redis_server, box):
+    server = redis_server(requirepass="data")
+    port = fake({b"AUTH": b"+OK\r\n", b"SENTINEL": address(server.port)})
+    (box / "cwd/conf.json").write_text(
+        json.dumps({"redis": sentinels(port), "redis_pass": "data", "sentinel_pass": "watch", "redis_db": 3}))
+    assert probe("--", "PING").stdout == "PONG\n"
+    (box / "cwd/conf.json").unlink()
+    env = {"DISTCOMP_REDIS": sentinels(port), "DISTCOMP_REDIS_PASS": "data"}
+    done = subprocess.run([HELPERS / "link_probe", "--", "PING"], capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                          timeout=60 * SLOW, env={**os.environ, **env})
+    assert done.stdout == "PONG\n", done.stderr
+
+
+def test_no_sentinel_answers(fake):
+    gone, silent = free_port(), fake(default=None)
+    expect_error("--redis", sentinels(gone, silent, login=":hush@"), "--redis_pass", "hush",
+                 says=["no Sentinel says where the master is", f"{gone}: Connection refused", f"127.0.0.1:{silent}: ",
+                       "/main (from --redis)"])
+
+
+def test_sentinels_that_do_not_know_the_name(fake):
+    nil = {b"SENTINEL": b"*-1\r\n"}
+    expect_error("--redis", sentinels(fake(nil), fake(nil)), says=["know no master of this name", "sentinel masters"])
+    expect_error("--redis", sentinels(fake(nil), free_port()),
+                 says=["no Sentinel says", "it knows no master of this name", "Connection refused"])
+
+
+def test_a_named_master_that_is_none_yet(fake, redis, redis_server):
+    """Asked again for the time that a connect may take; then one line."""
+    redis.command("CONFIG", "SET", "repl-diskless-sync-delay", "0")
+    replica = redis_server(replicaof=f"127.0.0.1 {redis.port}")
+    wait_until(lambda: replica.info("replication").get("master_link_status") == "up", what="the replica follows")
+    url = sentinels(fake({b"SENTINEL": address(replica.port)}))
+    expect_error("--redis", url, says=["name it as the master, but it is a replica", "failover",
+                                       f"redis://127.0.0.1:{replica.port} (named by {url}, from --redis)"])
+    waiting = subprocess.Popen([HELPERS / "link_probe", "--redis", url, "--", "PING"], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, text=True)
+    wait_until(lambda: int(replica.info("stats")["total_connections_received"]) > 5, what="it has been asked")
+    replica.command("REPLICAOF", "NO", "ONE")
+    assert waiting.communicate(timeout=60 * SLOW)[0] == "PONG\n"
+
+
+def test_a_named_master_that_is_gone(fake):
+    expect_error("--redis", sentinels(fake({b"SENTINEL": address(free_port())})),
+                 says=["connection refused", "Sentinels have made another one the master"])
+
+
+@pytest.mark.parametrize("answers, says", [
+    ({b"SENTINEL": b"-NOAUTH Authentication required.\r\n"}, "it wants a password (sentinel_pass)"),
+    ({b"AUTH": b"-WRONGPASS invalid username-password pair\r\n", b"SENTINEL": b"-NOAUTH x\r\n"},
+     "wrong user or password (sentinel_pass)"),
+    ({b"SENTINEL": b"-ERR unknown command `SENTINEL`, with args beginning with: \r\n"}, "it is no Sentinel"),
+    ({b"SENTINEL": b"+OK\r\n"}, "its answer is no address"),
+    ({b"SENTINEL": b"*2\r\n$1\r\nh\r\n$1\r\n0\r\n"}, "its answer is no address"),
+])
+def test_sentinels_that_are_of_no_use(fake, answers, says):
+    login = ":hush@" if b"AUTH" in answers else ""
+    expect_error("--redis", sentinels(fake(answers), login=login), says=["no Sentinel says", says])
+
+
+def test_a_sentinel_is_no_redis(box):
+    sentinel = Sentinel(box / "sentinel").start(f"127.0.0.1 {free_port()} 1", 1000)
+    try:
+        expect_error("--redis", f"redis://127.0.0.1:{sentinel.port}", says=["a Sentinel", "sentinel://host:port/mastername"])
+    finally:
+        sentinel.kill()

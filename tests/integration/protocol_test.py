@@ -4,7 +4,7 @@ import re
 import pytest
 
 from harness import ROOT
-from scriptqueue import q, script_names, script_server  # noqa: F401
+from scriptqueue import GIB, q, script_names, script_server  # noqa: F401
 
 PAGE = (ROOT / "docs" / "protocol.md").read_text()
 
@@ -95,6 +95,10 @@ def session(q):  # noqa: F811
     q.settle()
     while q.claim(slots=500):
         pass
+    look()
+    q.add(mcpu=4000)
+    q.add()
+    q.claim(mcpu=1000, most=(GIB, 4000))
     look()
     return seen
 

@@ -154,7 +154,7 @@ def test_unregistered_drained_and_stopped_workers_get_nothing(q):  # noqa: F811
     q.add()
     assert q.claim().status == "gone"
     q.register()
-    assert q.claim(incarnation="other").status == "gone"
+    assert q.claim(session="other").status == "gone"
     for want in ("drain", "stop"):
         assert q.run("want", want, "w1", "nobody") == [b"ok", b"unknown"]
         claimed = q.claim()

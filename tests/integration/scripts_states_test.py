@@ -55,7 +55,7 @@ OPERATIONS = {
                                  {}),
     "maintain": (lambda q, m: q.maintain(), {}),
     "leave": (lambda q, m: q.run("leave", "w1", "i1"), {"in_progress": "todo"}),
-    "register anew": (lambda q, m: q.register(incarnation="i2", previous="i1"), {"in_progress": "todo"}),
+    "register anew": (lambda q, m: q.register(incarnation="i2", dead="i1"), {"in_progress": "todo"}),
     "reconcile, holding nothing": (lambda q, m: q.reconcile(), {"in_progress": "todo"}),
     "init": (lambda q, m: q.run("init", 0), {state: None for state in STATES if state != "in_progress"}),
     "init by force": (lambda q, m: q.run("init", 1), {state: None for state in STATES}),
@@ -142,7 +142,7 @@ def test_cancel_of_a_running_task_whose_worker_goes(q, how):  # noqa: F811
     if how == "leave":
         assert q.run("leave", "w1", "i1") == b"ok"
     elif how == "lost":
-        q.register(incarnation="i2", previous="i1")
+        q.register(incarnation="i2", dead="i1")
     else:
         q.reconcile()
     assert q.state(made.task) == "cancelled", "it must not run again"

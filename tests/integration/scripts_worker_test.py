@@ -18,11 +18,66 @@ def test_a_name_is_taken_while_its_lease_lasts(q):  # noqa: F811
     assert q.register() == ["ok"], "the same supervisor, another agent"
     status, info, age = q.register(incarnation="i2")
     assert (status, info) == ("taken", "{}") and 0 <= age < 10000
-    assert q.register(incarnation="i2", previous="i0")[0] == "taken"
-    assert q.register(incarnation="i2", previous="i1") == ["ok"]
-    assert q.renew(incarnation="i1")[0] == "gone"
-    assert q.claim(incarnation="i1").status == "gone"
-    assert q.claim(incarnation="i2").status == "ok"
+    assert q.register(incarnation="i2", dead="i0")[0] == "taken"
+    assert q.register(incarnation="i2", dead="i1") == ["ok"]
+    assert q.renew(session="i1")[0] == "gone"
+    assert q.claim(session="i1").status == "gone"
+    assert q.claim(session="i2").status == "ok"
+
+
+def test_any_earlier_life_of_the_state_dir_is_dead(q):  # noqa: F811
+    """i2 died before it registered: i3 has its state_dir, and so i1's. Found by the model."""
+    q.register()
+    [task] = q.add()
+    q.claim()
+    assert q.register(incarnation="i3", dead="i2 i1") == ["ok"]
+    assert q.state(task) == "todo"
+    assert q.register(incarnation="i1", dead="i0")[0] == "taken", "a late one of the dead"
+    assert q.renew(session="i3")[0] == "ok"
+
+
+def test_a_copied_state_dir_proves_nothing(q):  # noqa: F811
+    """An image of i1's machine, started elsewhere: i1 has renewed since that machine was started."""
+    q.register()
+    q.add()
+    claimed = q.claim()
+    q.renew(claimed)
+    assert q.register(incarnation="i2", dead="i1.3600000")[0] == "taken"
+    assert q.renew(claimed)[0] == "ok", "i1 goes on"
+    # The same machine after a reboot: the last that was heard of i1 was before.
+    q.redis("HSET", "worker:w1", "report", int(q.now()) - 5000)
+    assert q.register(incarnation="i2", dead="i1.4000") == ["ok"]
+    assert q.counts()["losses"] == 1
+
+
+def test_what_an_older_session_asked_is_refused(q):  # noqa: F811
+    """The requests of a connection that was given up, read after those of the next one. Found by the model."""
+    q.register(session="s1")
+    q.add(2)
+    known = q.claim(session="s1")
+    assert q.register(session="s2") == ["ok"], "the next agent, or the next connection"
+    claimed = q.claim(session="s2")
+    both = [*known, *claimed]
+    assert q.renew(both, session="s2")[0] == "ok"
+    before = q.dump()
+    assert q.reconcile(known, session="s1") == ["gone"], "it would give the second task back"
+    assert q.renew((), session="s1")[0] == "gone"
+    assert q.claim(session="s1").status == "gone"
+    assert q.run("leave", "w1", "s1") == b"gone"
+    assert q.dump() == before
+    assert q.register(session="s1") == ["ok"], "a late register"
+    assert q.renew(both, session="s2")[0] == "gone", "who lives registers again"
+    assert q.register(session="s3") == ["ok"]
+    assert q.renew(both, session="s3")[0] == "ok"
+
+
+def test_a_claim_is_asked_again_in_the_next_session(q):  # noqa: F811
+    q.register(session="s1")
+    q.add(2)
+    first = q.claim(session="s1", request="a" * 16, nonce="b" * 16)
+    q.register(session="s2")
+    again = q.claim(session="s2", request="a" * 16, nonce="b" * 16)
+    assert [c.token for c in again] == [c.token for c in first]
 
 
 def test_a_name_whose_lease_is_over_is_free(q):  # noqa: F811
@@ -40,7 +95,7 @@ def test_tasks_of_the_previous_incarnation_are_freed_in_steps(q):  # noqa: F811
         q.claim(slots=500)
     answers = []
     while not answers or answers[-1] == ["again"]:
-        answers.append(q.register(incarnation="i2", previous="i1"))
+        answers.append(q.register(incarnation="i2", dead="i1"))
         q.check()
     assert answers[-1] == ["ok"] and len(answers) >= 3
     assert q.counts()["todo"] == 1500 and q.counts()["losses"] == 1500
@@ -57,8 +112,8 @@ def test_an_agent_that_comes_back_keeps_its_tasks(q):  # noqa: F811
 def test_a_new_incarnation_begins_undrained(q):  # noqa: F811
     q.register()
     q.run("want", "stop", "w1")
-    q.register(incarnation="i2", previous="i1")
-    assert q.renew(incarnation="i2")[1] == "run"
+    q.register(incarnation="i2", dead="i1")
+    assert q.renew(session="i2")[1] == "run"
 
 
 def test_leave_gives_back_uncounted_and_in_steps(q):  # noqa: F811
@@ -209,6 +264,48 @@ def test_reconcile_of_a_newer_claim_that_the_worker_does_not_know(q):  # noqa: F
     assert q.renew()[0] == "ok"
 
 
+def test_a_try_of_a_task_that_was_removed_is_not_retaken(q):  # noqa: F811
+    """The task was taken away, ran elsewhere, was removed, and the same line was loaded again. Found by the model."""
+    q.register()
+    q.register("w2", "j1")
+    [task] = q.add()
+    mine = q.claim()
+    q.run("requeue", task.id)
+    q.finish(*q.claim("w2", "j1"), worker="w2")
+    assert q.run("forget", "finished", task.id) == [1, 0]
+    wait_until(lambda: q.now() > q.record_of(mine[0]).loaded + 1)
+    q.load([task])
+    assert q.record(task).tries == 0
+    assert q.reconcile(mine) == ["ok", "stale"]
+    assert q.state(task) == "todo"
+
+
+def test_tries_of_two_lives_of_a_task(q):  # noqa: F811
+    """Its number tells nothing about which is the later."""
+    q.register()
+    [task] = q.add()
+    q.finish(*q.claim(), outcome="returned")
+    old = q.claim()
+    q.finish(*old)
+    q.run("forget", "finished", task.id)
+    wait_until(lambda: q.now() > q.record_of(old[0]).loaded + 1)
+    q.load([task])
+    new = q.claim()
+    assert (old[0].number, new[0].number) == (2, 1)
+    assert q.reconcile([*old, *new]) == ["ok", "stale", "yours"]
+    assert q.renew(new)[0] == "ok"
+
+
+def test_a_try_of_an_agent_from_before_the_upgrade_is_retaken(q):  # noqa: F811
+    """It does not know when its task was loaded."""
+    q.register()
+    q.add()
+    before = q.dump()
+    [mine] = q.claim()
+    q.restore(before)
+    assert q.reconcile([type(mine)(mine.id, mine.number, mine.nonce, b"")]) == ["ok", "retaken"]
+
+
 def test_reconcile_needs_registration(q):  # noqa: F811
     assert q.reconcile() == ["gone"]
 
@@ -252,10 +349,10 @@ def test_lease_covers_what_is_held_and_ends(q):  # noqa: F811
 def test_a_task_that_loses_its_workers_fails(q):  # noqa: F811
     [task] = q.add()
     for number in range(1, 4):
-        q.register(incarnation=f"i{number}", previous=f"i{number - 1}", max_losses=3)
-        q.claim(incarnation=f"i{number}")
+        q.register(incarnation=f"i{number}", dead=f"i{number - 1}", max_losses=3)
+        q.claim(session=f"i{number}")
     assert q.record(task).losses == 2
-    q.register(incarnation="i4", previous="i3", max_losses=3)
+    q.register(incarnation="i4", dead="i3", max_losses=3)
     assert q.state(task) == "failed"
     assert q.log(task)[-1][4].startswith("its worker vanished 3 times, last w1")
 
@@ -278,8 +375,52 @@ def test_when_redis_was_away_nobody_is_lost_at_once(q):  # noqa: F811
     assert lost == 0
     assert 0 < due <= 300, "not 0: nobody spins while it waits"
     assert q.renew(claimed, lease=300)[0] == "ok", "it was in time"
-    assert q.redis("HGET", "count", "away") is None
     wait_until(lambda: q.maintain()[1] == 1)
+
+
+@pytest.mark.parametrize("back", ["register", "renew"])
+def test_the_first_that_is_back_does_not_end_the_leases_of_the_others(q, back):  # noqa: F811
+    """Redis was away for longer than a lease. One worker is back, and maintains, before the rest."""
+    lease = 1000
+    for name in ("w1", "w2", "w3"):
+        q.register(name, lease=lease)
+    q.add(3)
+    claimed = {name: q.claim(name) for name in ("w1", "w2", "w3")}
+    past = int(q.now()) - 5 * lease  # as if all that was 5 leases ago
+    q.redis("HSET", "count", "renewed", past)
+    q.redis("HDEL", "count", "away")
+    for name in claimed:
+        q.redis("ZADD", "lease", past + lease, name)
+    if back == "register":
+        q.register("w1", lease=lease)
+    else:
+        q.renew(claimed["w1"], "w1", lease=lease)
+    due, lost = q.maintain()
+    assert lost == 0 and 0 < due <= lease
+    assert q.renew(claimed["w2"], "w2", lease=lease)[0] == "ok"
+    q.finish(*claimed["w2"], worker="w2")
+    assert q.maintain()[1] == 0
+
+    def others_renew():
+        q.renew((), "w2", lease=lease)
+        q.renew(claimed["w1"], "w1", lease=lease)
+        return q.maintain()[1]
+
+    wait_until(lambda: others_renew() == 1, what="the third has not come within a lease")
+    assert q.counts()["losses"] == 1
+    q.finish(*claimed["w1"])
+
+
+def test_two_outages_in_a_row_are_two(q):  # noqa: F811
+    q.register(lease=300)
+    q.add()
+    claimed = q.claim()
+    wait_until(lambda: q.redis("ZRANGEBYSCORE", "lease", "-inf", int(q.now())) == [b"w1"])
+    assert q.maintain()[1] == 0
+    assert q.renew(claimed, lease=300)[0] == "ok"
+    wait_until(lambda: q.redis("ZRANGEBYSCORE", "lease", "-inf", int(q.now())) == [b"w1"])
+    assert q.maintain()[1] == 0, "away again, right after"
+    wait_until(lambda: q.maintain()[1] == 1, what="but not for ever")
 
 
 def test_a_clock_that_jumps_back_leaves_no_endless_lease(q):  # noqa: F811
@@ -302,6 +443,45 @@ def test_many_held_tasks_are_lost_in_steps(q):  # noqa: F811
         steps += [lost] if lost else []
     assert len(steps) >= 3
     assert q.counts()["todo"] == 1500
+
+
+# --- how the others fare -------------------------------------------------------------------------------
+
+
+def test_health_counts_what_others_finish(q):  # noqa: F811
+    q.register()
+    q.register("w2", "j1")
+    q.add(3)
+    first, _ = q.run("health", "w1", 20)
+    q.finish(*q.claim())
+    assert q.run("health", "w1", 20)[0] == first, "not one's own"
+    q.finish(*q.claim("w2", "j1"), worker="w2")
+    assert q.run("health", "w1", 20)[0] == first + 1
+    q.run("forget", "finished", *[id.decode()[:14] for id in q.redis("LRANGE", "finished", 0, -1)])
+    assert q.run("health", "w1", 20)[0] == first + 1, "removing results sets nothing back"
+
+
+def test_hope_is_in_those_that_could_finish_it(q):  # noqa: F811
+    def hope():
+        return q.run("health", "w1", 3)[1]
+
+    q.register()
+    assert hope() == 0, "alone"
+    q.register("w2", "j1")
+    assert hope() == 1
+    q.run("want", "drain", "w2")
+    assert hope() == 0, "it takes nothing"
+    q.run("want", "run", "w2")
+    q.add(4)
+    for _ in range(3):
+        q.finish(*q.claim("w2", "j1"), worker="w2", outcome="failed", delay=0)
+    assert hope() == 0, "it fails too"
+    q.finish(*q.claim("w2", "j1"), worker="w2")
+    assert hope() == 1, "no longer"
+    q.add(mem=GIB)
+    q.claim("w2", "j1", slots=500, mem=1000)
+    assert q.redis("ZSCORE", "idle", "w2") is not None
+    assert hope() == 0, "it has seen that it cannot take what is there"
 
 
 # --- reports -----------------------------------------------------------------------------------------

@@ -65,6 +65,23 @@ def test_frozen_redis(tasks, worker, redis, box):
     assert len(numbers(box / "pid")) == 1, "it ran once"
 
 
+def test_a_full_redis_does_not_end_the_lease(tasks, worker, redis, box):
+    """Claims are refused with an error, second after second; the worker renews all the same."""
+    worker("w1", max_tasks=2, **FAST)
+    task = tasks.add(f"until [ -e {box}/go ]; do sleep 0.02; done").wait("in_progress")
+    tasks.add("true", labels="nobody")
+    redis.command("CONFIG", "SET", "maxmemory", "1")
+
+    def report_ms():
+        return int(redis.command("HGET", "distcomp:{default}:worker:w1", "report"))
+
+    begin = report_ms()
+    wait_until(lambda: report_ms() > begin + 5000, 30, what="it has renewed for longer than its lease")
+    redis.command("CONFIG", "SET", "maxmemory", "0")
+    (box / "go").touch()
+    assert (task.wait().outcomes, task.record.losses) == (["finished"], 0)
+
+
 def test_a_worker_cut_off_past_its_lease_kills_its_copies(tasks, worker, box):
     lost = worker("lost", **FAST)
     task = tasks.add(f"echo $$ $DISTCOMP_WORKER >> {box}/pid; until [ -e {box}/go ]; do sleep 0.02; done")

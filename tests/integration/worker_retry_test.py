@@ -1,4 +1,5 @@
 """Tries that fail, and tries that are ended (issue 2, "Retry", "Timeout", cancel)."""
+import re
 import time
 
 import pytest
@@ -118,6 +119,46 @@ def test_resumeWorker_puts_it_back(tasks, worker, box):
     tasks.queue("drainWorker", "w2")
     tasks.queue("resumeWorker", "w1")
     assert tasks.add("echo $DISTCOMP_WORKER; :").wait().out == b"w1\n"
+
+
+def test_a_broken_worker_beside_busy_ones_goes_slowly(tasks, worker, box, queue):
+    """Nobody else finishes anything for now, so nobody can tell whose fault it is."""
+    good = worker("w2", max_tasks=1, **FAST)
+    good.wait_event("registered")
+    long = tasks.add(f"until [ -e {box}/go ]; do sleep 0.02; done").wait("in_progress")
+    broken = worker("w1", shell="/bin/false", broken_after=5, max_tasks=2, **FAST)
+    all_ = tasks.add_all([f": {i}" for i in range(2000)], retries=1)
+    broken.wait_event("worker_slow", 30)
+    wait_until(lambda: re.search(r"^w1 .* slow ", queue("checkWorker"), re.M), what="it says so")
+    (box / "go").touch()
+    assert long.wait().outcomes == ["finished"]
+    queue.wait_counts(60, todo=0, in_progress=0)
+    assert sum(task.state == "failed" for task in all_) < 1000, "it did not eat the queue"
+
+
+def test_a_slow_worker_that_was_mended_is_fast_again(tasks, worker, box, queue):
+    good = worker("w2", max_tasks=1, **FAST)
+    good.wait_event("registered")
+    tasks.add(f"until [ -e {box}/go ]; do sleep 0.02; done").wait("in_progress")
+    broken = worker("w1", shell=box / "shell", broken_after=5, max_tasks=2, **FAST)
+    tasks.add_all([f": {i}" for i in range(2000)], retries=1)
+    broken.wait_event("worker_slow", 30)
+    (box / "shell").symlink_to("/bin/sh")
+    broken.wait_event("worker_not_slow", 90)
+    queue.wait_counts(60, todo=0, in_progress=1)
+    assert not broken.events("worker_paused")
+    (box / "go").touch()
+
+
+def test_tasks_that_fail_everywhere_are_not_slowed(tasks, worker, queue):
+    """Two workers, of which each sees that the other fails as well; and a third that cannot take any of it."""
+    idle = worker("w3", labels="other", memory="64MiB", **FAST)
+    idle.wait_event("registered")
+    both = [worker(name, broken_after=5, max_tasks=2, **FAST) for name in ("w1", "w2")]
+    all_ = tasks.add_all([f"exit 1; {i}" for i in range(300)], retries=1, min_dram="128MiB")
+    for task in all_:
+        task.wait("failed", 60)
+    assert not any(w.events("worker_paused") for w in both)
 
 
 def test_all_workers_broken_is_the_tasks_fault(tasks, worker):

@@ -88,6 +88,63 @@ def test_drain_has_an_end(running):
     assert task.state == "todo"
 
 
+def test_a_drain_outlives_its_agent(running, tasks, box):
+    """The next agent goes on draining; a redisWorker that is started anew runs."""
+    w, task, pid = running()
+    w.signal(signal.SIGTERM)
+    w.wait_event("mode")
+    os.kill(agent_of(w), signal.SIGKILL)
+    w.wait_event("task_taken_over")
+    second = tasks.add("true")
+    assert is_running(pid)
+    (box / "go").touch()
+    assert w.wait() == 0
+    assert (task.state, second.state) == ("finished", "todo")
+    w.start()
+    assert second.wait().outcomes == ["finished"]
+
+
+def test_a_return_outlives_its_agent(tasks, worker, box):
+    w = worker(**{**FAST, "kill_grace": "2s"})
+    task = tasks.add(f"trap '' TERM; echo $$ >> {box}/pids; while :; do sleep 0.05; done")
+    pid, = numbers(box / "pids")
+    w.signal(signal.SIGINT)
+    w.wait_event("mode")
+    os.kill(agent_of(w), signal.SIGKILL)
+    w.wait_event("task_taken_over")
+    assert w.wait() == 0
+    assert not is_running(pid)
+    assert (task.state, task.record.failures, task.record.losses) == ("todo", 0, 0)
+
+
+def test_a_drain_outlives_its_supervisor(running, redis):
+    """The agent gives back what is lost, and leaves instead of starting anew."""
+    w, task, pid = running(lease="60s", health_report_interval="1s")
+    agent = agent_of(w)
+    w.signal(signal.SIGTERM)
+    w.wait_event("mode")
+    w.kill()
+    wait_until(lambda: not is_running(agent), what="it leaves")
+    assert not is_running(pid)
+    assert (task.state, task.record.losses) == ("todo", 1)
+    assert redis.command("EXISTS", "distcomp:{default}:worker:w1") == 0
+
+
+def test_a_hand_over_ends_a_drain(running, tasks, box):
+    """Whoever starts redisWorker after SIGUSR1 wants it to run."""
+    w, task, _ = running()
+    w.signal(signal.SIGTERM)
+    w.wait_event("mode")
+    agent = agent_of(w)
+    w.signal(signal.SIGUSR1)
+    wait_until(lambda: not is_running(agent), what="the agent leaves")
+    w.start()
+    w.wait_event("task_taken_over")
+    (box / "go").touch()
+    task.wait()
+    assert tasks.add("true").wait().outcomes == ["finished"]
+
+
 def test_killall_counts_once(running, box):
     """SIGTERM to supervisor and agent is one request to drain, not two."""
     w, task, pid = running()
@@ -204,6 +261,51 @@ def test_supervisor_and_agent_killed_the_next_start_clears_up(running, box):
     w.start()
     wait_until(lambda: len(numbers(box / "pids")) >= 2, 10, what="it runs again at once, not after the lease")
     assert task.record.losses == 1
+
+
+def test_a_start_that_dies_before_it_registers(running, redis, box, monkeypatch):
+    """The start after it is not refused its own name, although Redis has heard nothing of the one between. Found by the
+    model."""
+    w, task, _ = running(lease="60s", health_report_interval="1s")
+    agent = agent_of(w)
+    os.kill(agent, signal.SIGSTOP)
+    w.kill()
+    os.kill(agent, signal.SIGKILL)
+    lives = w.state_dir / "incarnation"
+    before = lives.read_text()
+    redis.freeze()
+    with monkeypatch.context() as m:
+        m.setenv("DISTCOMP_AGENT_AGAIN", "1")  # does not ask Redis first, like a worker whose supervisor died
+        w.start()
+    wait_until(lambda: lives.read_text() != before, what="it has begun")
+    agent = agent_of(w)
+    w.kill()
+    os.kill(agent, signal.SIGKILL)
+    redis.thaw()
+    w.start()
+    wait_until(lambda: len(numbers(box / "pids")) >= 2, 20, what="its task runs again at once, not after the lease")
+    assert task.record.losses == 1
+
+
+def test_a_lost_claim_answer_when_the_supervisor_dies(running, redis, box):
+    """The claim is asked again, and what its supervisor lost is told, before the agent starts itself anew."""
+    w, task, _ = running(lease="60s", health_report_interval="10s", max_tasks=2,
+                         sleep_sec_between_accepting_task="100ms")
+    redis.command("CLIENT", "PAUSE", "600000", "WRITE")
+    wait_until(lambda: any("cmd=evalsha" in line and " flags=b" in line for line in
+                           redis.command("CLIENT", "LIST").decode().splitlines()), what="a claim waits for its answer")
+    redis.kill()
+    w.wait_event("redis_down")
+    supervisor = w.pid
+    os.kill(supervisor, signal.SIGKILL)
+    w.wait_event("supervisor_gone")
+    redis.start(same_port=True)
+    w.wait_event("supervisor_restart", 20)
+    assert w.events("supervisor_restart")[0]["unreported"] == 0
+    wait_until(lambda: [t.outcome for t in task.tries] == ["lost"])
+    assert "its supervisor died" in task.tries[0].reason
+    (box / "go").touch()
+    task.wait()
 
 
 def test_agent_that_cannot_stay_alive_is_not_restarted_in_a_hurry(running):

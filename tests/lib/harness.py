@@ -18,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(os.environ.get("DISTCOMP_BIN", ROOT / "bin"))
 HELPERS = Path(os.environ.get("DISTCOMP_HELPERS", ROOT / "build" / "tests" / "lib"))
+# What the tests take for a Redis: redis-server, or valkey-server.
+SERVER = os.environ.get("DISTCOMP_SERVER", "redis-server")
 # Sanitizers and busy machines are slow: every deadline is multiplied by this.
 SLOW = float(os.environ.get("DISTCOMP_SLOW", "1"))
 
@@ -171,12 +173,14 @@ def free_port():
 
 
 class RedisServer:
-    """A redis-server in its own directory: unix socket, a port chosen by the kernel, AOF everysec."""
+    """A redis-server (or `program`) in its own directory: unix socket, a port chosen by the kernel, AOF everysec.
+    env is added to its environment."""
 
-    def __init__(self, directory, **options):
+    def __init__(self, directory, program=None, env=None, **options):
         self.dir = Path(directory)
         self.dir.mkdir(parents=True, exist_ok=True)
         self.socket = self.dir / "s"
+        self.program, self.env = program or SERVER, env or {}
         self.options = {"appendonly": "yes", "appendfsync": "everysec", "save": "", **options}
         self.process = None
         self.port = None
@@ -198,17 +202,18 @@ class RedisServer:
         for _ in range(5):
             if not (same_port and self.port):
                 self.port = free_port()
-            words = ["redis-server", "--bind", "127.0.0.1", "--port", self.port, "--unixsocket", self.socket,
+            words = [self.program, "--bind", "127.0.0.1", "--port", self.port, "--unixsocket", self.socket,
                      "--dir", self.dir, "--logfile", self.dir / "log", "--daemonize", "no"]
             for key, value in self.options.items():
                 words += [f"--{key.replace('_', '-')}", value]
             self.process = subprocess.Popen([str(w) for w in words], stdin=subprocess.DEVNULL,
-                                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            if wait_until(self._answers_or_died, 30, what="redis-server answers") == "answers":
+                                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                            env={**os.environ, **self.env})
+            if wait_until(self._answers_or_died, 30, what=f"{self.program} answers") == "answers":
                 return self
             if "Address already in use" not in self.log or same_port:
                 break
-        raise AssertionError(f"redis-server did not start:\n{self.log[-2000:]}")
+        raise AssertionError(f"{self.program} did not start:\n{self.log[-2000:]}")
 
     def _answers_or_died(self):
         if self.process.poll() is not None:

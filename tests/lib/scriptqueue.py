@@ -4,14 +4,16 @@ would send, and check(), which compares everything a queue keeps twice.
 Records and hints are packed here anew, from docs/protocol.md, not by the programs' own code.
 """
 import itertools
+import os
 import re
+import shutil
 import struct
 import tempfile
 from dataclasses import dataclass, field
 
 import pytest
 
-from harness import ROOT, RedisError, RedisServer
+from harness import ROOT, SERVER, RedisError, RedisServer
 
 LUA = ROOT / "common" / "lua"
 STATES = {1: "waiting", 2: "todo", 3: "in_progress", 4: "finished", 5: "failed", 6: "delayed", 7: "held",
@@ -155,6 +157,17 @@ class Claimed:
         return (self.id, self.number, self.nonce)
 
 
+@dataclass
+class Note:
+    """Of a large task (common/lua/lib/97_reservations.lua); times in ms of Redis' clock."""
+    id: str
+    since: int
+    due: int
+    owned: int
+    gone: int
+    owner: str
+
+
 class Claim(list):
     """The tasks of an answer, and .status, .due, .more."""
 
@@ -217,16 +230,24 @@ class ScriptQueue:
 
     # --- a worker ---
 
-    def register(self, worker="w1", incarnation="i1", previous="", lease=None, max_losses=5):
+    def register(self, worker="w1", incarnation="i1", dead="", lease=None, max_losses=5, session=None):
+        """dead: incarnations, joined by blanks; 'i0.500' for one that is dead if it was silent for 500 ms. Here a session
+        is called as its incarnation unless the test gives it another name."""
+        dead = " ".join(life if "." in life else f"{life}.0" for life in dead.split())
         return [part.decode() if isinstance(part, bytes) else part
-                for part in self.run("register", worker, incarnation, previous, lease or self.lease, "{}", max_losses)]
+                for part in self.run("register", worker, incarnation, session or incarnation, dead, lease or self.lease, "{}",
+                                     max_losses)]
 
-    def claim(self, worker="w1", incarnation="i1", slots=1, mem=64 * GIB, mcpu=64000, auto=GIB, caps=",", rank=0,
-              request=None, nonce=None):
+    def claim(self, worker="w1", session="i1", slots=1, mem=64 * GIB, mcpu=64000, auto=GIB, caps=",", rank=0,
+              request=None, nonce=None, most=None, starve=60000, forecast=None):
+        """most: (memory, milli-cores) of the empty worker, by default what is free now. forecast: [(after ms, memory,
+        milli-cores)], by default the empty worker at once."""
+        most = most or (mem, mcpu)
+        points = " ".join(str(n) for point in forecast or [(0, *most)] for n in point)
         number = next(self.numbers)
         nonce = nonce or f"{number * 0x9E3779B97F4A7C15 & (1 << 64) - 1:016x}"
-        answer = self.run("claim", worker, incarnation, request or f"{number:016x}", nonce, mem, mcpu, slots, auto,
-                          caps, rank)
+        answer = self.run("claim", worker, session, request or f"{number:016x}", nonce, mem, mcpu, slots, auto,
+                          caps, rank, *most, starve, points)
         tasks = Claim()
         tasks.status, tasks.due, tasks.more = answer[0].decode(), answer[1], answer[2]
         for i in range(3, len(answer), 2):
@@ -257,13 +278,13 @@ class ScriptQueue:
     def digest(claimed):
         return sum(int(c.nonce[:12], 16) + int(c.nonce[16:], 16) * 7919 + c.number for c in claimed) % (1 << 48)
 
-    def renew(self, held=(), worker="w1", incarnation="i1", lease=None):
-        answer = self.run("renew", worker, incarnation, lease or self.lease, len(held), self.digest(held), "{}")
+    def renew(self, held=(), worker="w1", session="i1", lease=None):
+        answer = self.run("renew", worker, session, lease or self.lease, len(held), self.digest(held), "{}")
         return [part.decode() if isinstance(part, bytes) else part for part in answer]
 
-    def reconcile(self, held=(), worker="w1", incarnation="i1"):
-        words = [word for c in held for word in c.token]
-        return [word.decode() for word in self.run("reconcile", worker, incarnation, *words)]
+    def reconcile(self, held=(), worker="w1", session="i1"):
+        words = [word for c in held for word in (*c.token, Record.decode(c.record).loaded if c.record else 0)]
+        return [word.decode() for word in self.run("reconcile", worker, session, *words)]
 
     def maintain(self, max_losses=5, keep_finished=0, keep_ms=0, keep_output=0):
         return self.run("maintain", max_losses, keep_finished, keep_ms, keep_output)
@@ -280,6 +301,11 @@ class ScriptQueue:
     def record(self, task):
         raw = self.redis("HGET", "task", getattr(task, "id", task))
         return Record.decode(raw) if raw else None
+
+    @staticmethod
+    def record_of(claimed):
+        """As it was when it was claimed."""
+        return Record.decode(claimed.record)
 
     def state(self, task):
         record = self.record(task)
@@ -310,6 +336,15 @@ class ScriptQueue:
     def hash(self, suffix):
         flat = self.redis("HGETALL", suffix)
         return {flat[i].decode(): flat[i + 1] for i in range(0, len(flat), 2)}
+
+    def reservations(self):
+        """{shape: Note}"""
+        notes = {}
+        for shape, value in self.hash("reserve").items():
+            assert re.fullmatch(r"\d+:\d+:\d+:.*", shape), shape
+            id, *times, owner = value.decode().split(" ")
+            notes[shape] = Note(id, *map(int, times), owner)
+        return notes
 
     def now(self):
         """Redis' clock in ms."""
@@ -351,6 +386,7 @@ class ScriptQueue:
         self._check_ends(records)
         self._check_waiting(records)
         self._check_outputs(records)
+        self._check_reservations()
 
     def _check_counts(self, records):
         counts = self.counts()
@@ -441,6 +477,13 @@ class ScriptQueue:
                         entries[id] = entries.get(id, 0) + 1
         assert entries == {id: int(left) for id, left in waiting.items()}
 
+    def _check_reservations(self):
+        """What is noted may be out of date, since nothing depends on it; but it is bounded, and no worker waits for two."""
+        notes = self.reservations()
+        assert len(notes) <= 32
+        owners = [note.owner for note in notes.values() if note.owner]
+        assert len(owners) == len(set(owners)), f"kept free for two tasks: {notes}"
+
     def _check_outputs(self, records):
         outputs = self.hash("output")
         assert sum(map(len, outputs.values())) == self.counts().get("output_bytes", 0)
@@ -460,11 +503,17 @@ def is_error(queue, script, *words):
     return None
 
 
-@pytest.fixture(scope="module")
-def script_server():
+# The servers that the scripts are tested with: the one that was asked for, else Redis, and Valkey if it is here.
+SERVERS = [SERVER]
+if "DISTCOMP_SERVER" not in os.environ and shutil.which("valkey-server"):
+    SERVERS.append("valkey-server")
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def script_server(request):
     """One Redis for a module's tests; each begins with it empty."""
     with tempfile.TemporaryDirectory(prefix="dq", dir="/tmp") as directory:
-        server = RedisServer(directory, appendonly="no")
+        server = RedisServer(directory, program=request.param, appendonly="no")
         try:
             yield server.start()
         finally:

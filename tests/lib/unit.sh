@@ -2,7 +2,7 @@
 # Runs unit test programs (cmocka), shows the output of those that fail, and ends with one line:
 #   unit: N passed, N failed, N skipped in N programs
 # WRAP is put before each program (valgrind). A program that dies counts as one failure, and with
-# DISTCOMP_CI set so does a skipped test.
+# DISTCOMP_CI set so does a skipped test, unless it printed a line "expected: WHY" (no rights to make a cgroup).
 set -uo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -21,7 +21,8 @@ for program in "$@"; do
     rc=$?
     ok=$(count OK) bad=$(count 'FAILED|ERROR') skip=$(count SKIPPED)
     if [ "$rc" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
-    if [ -n "$ci" ]; then bad=$((bad + skip)); fi
+    expected=$(grep -c '^expected: ' "$work/out")
+    if [ -n "$ci" ] && [ "$skip" -gt "$expected" ]; then bad=$((bad + skip - expected)); fi
     if [ "$rc" -eq 0 ] && [ $((ok + skip)) -eq 0 ]; then
         bad=1
         echo "no test ran" >>"$work/out"

@@ -114,6 +114,101 @@ static void mean_follows_and_stays_known(void **state) {
     assert_in_range(mean, 999900, 1000000);
 }
 
+static void empty_by_table(void **state) {
+    (void)state;
+    static const struct {
+        struct capacity capacity;
+        uint64_t measured;
+        struct room now;
+        uint64_t mem_bytes;
+    } rows[] = {
+        {{8 * G, G, 4000, 64}, UINT64_MAX, {2 * G, 1000, 3}, 7 * G}, /* nothing was measured */
+        {{8 * G, G, 4000, 64}, 5 * G, {2 * G, 1000, 3}, 5 * G},      /* others use the machine */
+        {{8 * G, G, 4000, 64}, 5 * G, {6 * G, 4000, 64}, 6 * G},     /* they have left since */
+        {{8 * G, G, 4000, 64}, 9 * G, {2 * G, 1000, 3}, 7 * G}, /* the capacity is smaller now */
+        {{8 * G, G, 4000, 64}, 0, {0, 0, 0}, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct room room = admission_empty(&rows[i].capacity, rows[i].measured, &rows[i].now);
+        if (room.mem_bytes != rows[i].mem_bytes || room.mcpu != 4000 || room.slots != 64)
+            fail_msg("row %zu: %llu bytes", i, (unsigned long long)room.mem_bytes);
+    }
+}
+
+static void left_by_table(void **state) {
+    (void)state;
+    static const struct {
+        uint64_t age_ms, mean_us, timeout_ms, left_ms;
+    } rows[] = {
+        {0, 1000000, 0, 1000},    /* as long as those before */
+        {300, 1000000, 0, 700},   /* */
+        {1000, 1000000, 0, 1000}, /* outlived the mean: as long again */
+        {5000, 1000000, 0, 5000}, /* */
+        {5000, 0, 0, 5000},       /* no mean */
+        {0, 0, 0, 0},             /* */
+        {300, 1000000, 800, 500}, /* its timeout is nearer */
+        {5000, 0, 6000, 1000},    /* */
+        {5000, 0, 4000, 0},       /* past it: it is being ended */
+        {UINT64_MAX, 0, 0, UINT64_MAX},
+        {0, UINT64_MAX, 0, UINT64_MAX / 1000},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        uint64_t left = admission_left_ms(rows[i].age_ms, rows[i].mean_us, rows[i].timeout_ms);
+        if (left != rows[i].left_ms)
+            fail_msg("row %zu: %llu", i, (unsigned long long)left);
+    }
+}
+
+static void expect_point(const struct forecast *f, size_t point, uint64_t after_ms,
+                         uint64_t mem_bytes, uint32_t mcpu) {
+    if (f->points[point].after_ms != after_ms || f->points[point].mem_bytes != mem_bytes ||
+        f->points[point].mcpu != mcpu)
+        fail_msg("point %zu: after %llu ms %llu bytes, %u mcpu", point,
+                 (unsigned long long)f->points[point].after_ms,
+                 (unsigned long long)f->points[point].mem_bytes, f->points[point].mcpu);
+}
+
+static void forecast_adds_up_what_ends(void **state) {
+    (void)state;
+    struct forecast f;
+    struct room empty = {10, 4000, 64};
+    admission_forecast(&f, &empty, NULL, 0);
+    assert_int_equal(f.count, 1);
+    expect_point(&f, 0, 0, 10, 4000); /* it is empty */
+
+    struct promise three[] = {{5, 1000, 900}, {2, 2000, 100}, {1, 0, 500}};
+    admission_forecast(&f, &empty, three, 3);
+    assert_int_equal(f.count, 3);
+    expect_point(&f, 0, 100, 4, 3000);
+    expect_point(&f, 1, 500, 5, 3000);
+    expect_point(&f, 2, 900, 10, 4000);
+
+    /* More was promised than it has: claimed ahead, or its limits were lowered. */
+    struct promise much[] = {{UINT64_MAX / 2, UINT32_MAX, 1}, {UINT64_MAX / 2, UINT32_MAX, 2}};
+    admission_forecast(&f, &empty, much, 2);
+    expect_point(&f, 0, 1, 0, 0);
+    expect_point(&f, 1, 2, 10, 4000);
+}
+
+static void forecast_of_many_is_short_and_never_early(void **state) {
+    (void)state;
+    for (size_t count = 5; count <= 40; count++) {
+        struct promise promises[40];
+        struct forecast f;
+        for (size_t i = 0; i < count; i++)
+            promises[i] = (struct promise){1, 100, 10 * (count - i)};
+        struct room empty = {count, (uint32_t)(100 * count), 64};
+        admission_forecast(&f, &empty, promises, count);
+        assert_int_equal(f.count, FORECAST_POINTS);
+        for (size_t point = 0; point < f.count; point++) {
+            uint64_t ended = f.points[point].after_ms / 10; /* by then, one each 10 ms */
+            expect_point(&f, point, 10 * ended, ended, (uint32_t)(100 * ended));
+            assert_true(point == 0 || f.points[point - 1].after_ms < f.points[point].after_ms);
+        }
+        assert_int_equal(f.points[f.count - 1].after_ms, 10 * count);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(room_by_table),
@@ -121,6 +216,10 @@ int main(void) {
         cmocka_unit_test(fits_needs_all_three),
         cmocka_unit_test(ahead_by_table),
         cmocka_unit_test(mean_follows_and_stays_known),
+        cmocka_unit_test(empty_by_table),
+        cmocka_unit_test(left_by_table),
+        cmocka_unit_test(forecast_adds_up_what_ends),
+        cmocka_unit_test(forecast_of_many_is_short_and_never_early),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -107,10 +107,11 @@ static void expect(struct cmd *c, const char *expected) {
 static void builders_give_what_the_scripts_take(void **state) {
     (void)state;
     struct cmd c = CMD_INIT;
-    register_build(&c, QUEUE, &(struct register_args){"w", "inc", "", 30000, "{}", 5});
-    expect(&c, "register|w|inc||30000|{}|5");
+    register_build(&c, QUEUE,
+                   &(struct register_args){"w", "inc", "ses", "a.0 b.7", 30000, "{}", 5});
+    expect(&c, "register|w|inc|ses|a.0 b.7|30000|{}|5");
     struct claim_args claim = {.worker = "w",
-                               .incarnation = "inc",
+                               .session = "ses",
                                .request = 0xab,
                                .nonce = UINT64_MAX,
                                .free_mem_bytes = UINT64_C(1) << 40,
@@ -120,24 +121,28 @@ static void builders_give_what_the_scripts_take(void **state) {
                                .caps = ",label:a,",
                                .rank = 3,
                                .most_mem_bytes = UINT64_C(1) << 41,
-                               .most_mcpu = 8000};
+                               .most_mcpu = 8000,
+                               .starve_after_ms = 60000,
+                               .forecast = "0 5 4000"};
     claim_build(&c, QUEUE, &claim);
-    expect(&c, "claim|w|inc|00000000000000ab|ffffffffffffffff|1099511627776|4000|500|17|,label:a,"
-               "|3|2199023255552|8000");
+    expect(&c, "claim|w|ses|00000000000000ab|ffffffffffffffff|1099511627776|4000|500|17|,label:a,"
+               "|3|2199023255552|8000|60000|0 5 4000");
     report_begin(&c, QUEUE, "w", 5, 1000000);
     report_add(&c, &(struct report_item){ID1, 2, "aa", TRY_FAILED, -1, {"EN", 2}, {"OUT", 3}});
     report_add(&c, &(struct report_item){ID2, 65535, "bb", TRY_RELEASED, 0, {"", 0}, {NULL, 0}});
     expect(&c, "report|w|5|1000000|" ID1 "|2|aa|failed|-1|EN|OUT|" ID2 "|65535|bb|released|0||");
-    renew_build(&c, QUEUE, "w", "inc", 30000, 2, 281474976710655, "{\"a\":1}");
-    expect(&c, "renew|w|inc|30000|2|281474976710655|{\"a\":1}");
-    reconcile_begin(&c, QUEUE, "w", "inc");
-    reconcile_add(&c, ID1, 1, "aa");
-    reconcile_add(&c, ID2, 2, "bb");
-    expect(&c, "reconcile|w|inc|" ID1 "|1|aa|" ID2 "|2|bb");
+    renew_build(&c, QUEUE, "w", "ses", 30000, 2, 281474976710655, "{\"a\":1}");
+    expect(&c, "renew|w|ses|30000|2|281474976710655|{\"a\":1}");
+    reconcile_begin(&c, QUEUE, "w", "ses");
+    reconcile_add(&c, ID1, 1, "aa", 0);
+    reconcile_add(&c, ID2, 2, "bb", UINT64_C(1) << 41);
+    expect(&c, "reconcile|w|ses|" ID1 "|1|aa|0|" ID2 "|2|bb|2199023255552");
+    health_build(&c, QUEUE, "w", 20);
+    expect(&c, "health|w|20");
     want_build(&c, QUEUE, "drain", "w");
     expect(&c, "want|drain|w");
-    leave_build(&c, QUEUE, "w", "inc");
-    expect(&c, "leave|w|inc");
+    leave_build(&c, QUEUE, "w", "ses");
+    expect(&c, "leave|w|ses");
     maintain_build(&c, QUEUE, 5, 1000, 86400000, 9);
     expect(&c, "maintain|5|1000|86400000|9");
     outlook_build(&c, QUEUE);
@@ -269,6 +274,23 @@ static void claimed_tasks_that_cannot_be(void **state) {
         assert_false(claim_task(r, &args, 0, &task));
         drop(r);
     }
+}
+
+static struct health health;
+
+static bool read_health(const redisReply *r) {
+    return health_read(r, &health);
+}
+
+static void health_answers(void **state) {
+    (void)state;
+    redisReply *r = answer_of("[-3 1]");
+    assert_true(read_health(r));
+    assert_int_equal(health.finished, -3);
+    assert_true(health.hope);
+    drop(r);
+    static const char *const bad[] = {"[]", "[1]", "['x' 1]", "[1 'x']", "'ok'", "nil", NULL};
+    refuses(read_health, bad);
 }
 
 static enum report_result results[4];
@@ -458,6 +480,7 @@ int main(void) {
         cmocka_unit_test(entries_may_hold_any_byte),
         cmocka_unit_test(register_answers),
         cmocka_unit_test(claim_answers),
+        cmocka_unit_test(health_answers),
         cmocka_unit_test(claimed_tasks_that_cannot_be),
         cmocka_unit_test(report_answers),
         cmocka_unit_test(renew_answers),

@@ -279,6 +279,11 @@ RIG_UNUSED static void rig_ack(struct rig *r, uint32_t slot, uint32_t flags) {
     rig_send(r, WIRE_ACK, &ack, sizeof ack);
 }
 
+RIG_UNUSED static void rig_lease(struct rig *r, uint64_t length_ms) {
+    struct wire_lease lease = {(uint64_t)ustime_boot() / US_PER_MS + length_ms, length_ms};
+    rig_send(r, WIRE_LEASE, &lease, sizeof lease);
+}
+
 RIG_UNUSED static void rig_kill(struct rig *r, uint32_t slot, uint32_t why, uint32_t grace_ms) {
     struct wire_kill k = {slot, why, grace_ms};
     rig_send(r, WIRE_KILL, &k, sizeof k);

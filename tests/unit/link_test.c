@@ -17,6 +17,7 @@
 #include "common/endpoint.h"
 #include "common/linkfault.h"
 #include "common/script.h"
+#include "common/sentinel.h"
 
 static void test_urls(void **state) {
     (void)state;
@@ -64,9 +65,9 @@ static void test_bad_urls(void **state) {
     static const struct {
         const char *url, *says;
     } rows[] = {
-        {"h:6379", "begins with neither"},
-        {"", "begins with neither"},
-        {"http://h", "begins with neither"},
+        {"h:6379", "begins with none"},
+        {"", "begins with none"},
+        {"http://h", "begins with none"},
         {"rediss://hush@h", "no TLS"},
         {"redis://", "no host"},
         {"redis://:hush@", "no host"},
@@ -85,9 +86,26 @@ static void test_bad_urls(void **state) {
         {"unix://r.sock", "absolute path"},
         {"unix://", "absolute path"},
         {"unix:///", "absolute path"},
+        {"sentinel://", "name of the master"},
+        {"sentinel://h", "name of the master"},
+        {"sentinel://h/", "name of the master"},
+        {"sentinel:///m", "no host"},
+        {"sentinel://h,/m", "no host"},
+        {"sentinel://h,,i/m", "no host"},
+        {"sentinel://:hush@/m", "no host"},
+        {"sentinel://h:0,i/m", "port"},
+        {"sentinel://h,i:hash/m", "port"},
+        {"sentinel://h/m/x", "database"},
+        {"sentinel://h/m/1/2", "database"},
+        {"sentinel://h/m x", "not made of"},
+        {"sentinel://h/m?db=1", "not made of"},
+        {"sentinel://h//1", "not made of"},
+        {"sentinel://[::1,h/m", "']'"},
+        {"sentinel://hush%zz@h/m", "'%'"},
+        {"sentinel://1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17/m", "more than 16"},
         {"unix:///r?d=1", "db=N"},
         {"unix:///r?db=", "db=N"},
-        {"hush:hush@h", "begins with neither"},
+        {"hush:hush@h", "begins with none"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct endpoint endpoint;
@@ -109,6 +127,107 @@ static void test_bad_urls(void **state) {
     assert_non_null(strstr(error.data, "107"));
     endpoint_free(&endpoint);
     buf_free(&error);
+}
+
+static void test_sentinel_urls(void **state) {
+    (void)state;
+    static const struct {
+        const char *url, *master, *user, *pass;
+        int db;
+        size_t count;
+        const char *shown;
+    } rows[] = {
+        {"sentinel://h/m", "m", "", "", 0, 1, "sentinel://h:26379/m"},
+        {"sentinel://h:1,i,[::1]:3,[::2]/my-m.0_x", "my-m.0_x", "", "", 0, 4,
+         "sentinel://h:1,i:26379,[::1]:3,[::2]:26379/my-m.0_x"},
+        {"sentinel://:p%40w@h/m/3", "m", "", "p@w", 3, 1, "sentinel://h:26379/m/3"},
+        {"sentinel://u:p@w@h,i/m", "m", "u", "p@w", 0, 2, "sentinel://h:26379,i:26379/m"},
+        {"sentinel://1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16/m", "m", "", "", 0, 16, NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct endpoint parsed, endpoint;
+        struct buf text = BUF_INIT;
+        if (!endpoint_parse(&parsed, rows[i].url, &text)) {
+            fail_msg("%s", text.data);
+        }
+        endpoint_copy(&endpoint, &parsed);
+        endpoint_free(&parsed);
+        assert_string_equal(endpoint.master, rows[i].master);
+        assert_string_equal(endpoint.sentinel_user, rows[i].user);
+        assert_string_equal(endpoint.sentinel_pass, rows[i].pass);
+        assert_string_equal(endpoint.user, "");
+        assert_string_equal(endpoint.pass, "");
+        assert_int_equal(endpoint.db, rows[i].db);
+        assert_int_equal(endpoint.sentinel_count, rows[i].count);
+        endpoint_show(&endpoint, &text);
+        assert_string_equal(text.data, rows[i].shown != NULL ? rows[i].shown : text.data);
+        assert_true(endpoint_is_unknown(&endpoint));
+        endpoint_locate(&endpoint, "10.0.0.7", 6380);
+        assert_false(endpoint_is_unknown(&endpoint));
+        buf_clear(&text);
+        endpoint_show(&endpoint, &text);
+        assert_string_equal(text.data,
+                            rows[i].db != 0 ? "redis://10.0.0.7:6380/3" : "redis://10.0.0.7:6380");
+        endpoint_free(&endpoint);
+        buf_free(&text);
+    }
+}
+
+static void test_whose_password_is_whose(void **state) {
+    (void)state;
+    struct config config;
+    struct buf text = BUF_INIT;
+    config_defaults(&config);
+    static const char *const given[][2] = {{"redis", "sentinel://h/m"},
+                                           {"redis_pass", "data"},
+                                           {"sentinel_pass", "watch"},
+                                           {"redis_db", "2"}};
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
+        const struct setting *setting = setting_find(given[i][0], strlen(given[i][0]));
+        assert_true(config_set(&config, setting, given[i][1], CONFIG_FILE, "test", &text));
+    }
+    struct endpoint endpoint;
+    struct link_greeting question;
+    assert_true(endpoint_from_config(&endpoint, &config, &text));
+    assert_string_equal(endpoint.pass, "data");
+    assert_string_equal(endpoint.sentinel_pass, "watch");
+    assert_int_equal(endpoint.db, 2);
+    sentinel_question_make(&question, &endpoint);
+    assert_int_equal(question.count, 2);
+    assert_string_equal(question.commands[0].argv[1], "watch");
+    endpoint_free(&endpoint);
+    const struct setting *redis = setting_find("redis", 5);
+    assert_true(config_set(&config, redis, "sentinel://u:own@h/m", CONFIG_FLAG, "test", &text));
+    assert_true(endpoint_from_config(&endpoint, &config, &text));
+    assert_string_equal(endpoint.sentinel_pass, "own");
+    assert_string_equal(endpoint.pass, "data");
+    endpoint_free(&endpoint);
+    config_free(&config);
+    buf_free(&text);
+}
+
+/* One round of three Sentinels, begun with the second. */
+static void test_sentinels_are_asked_in_turn(void **state) {
+    (void)state;
+    struct endpoint endpoint;
+    struct sentinel_round round;
+    struct buf text = BUF_INIT;
+    assert_true(endpoint_parse(&endpoint, "sentinel://a:1,b:2,c:3/m", &text));
+    sentinel_round_start(&round, &endpoint, 4);
+    static const char order[] = "bca";
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(sentinel_round_now(&round)->host[0], order[i]);
+        assert_int_equal(endpoint.sentinels[sentinel_round_index(&round)].host[0], order[i]);
+        sentinel_round_failed(&round, "asleep");
+    }
+    assert_null(sentinel_round_now(&round));
+    assert_int_equal(sentinel_round_fault(&round), LINK_NO_SENTINEL);
+    assert_string_equal(round.whys.data, "b:2: asleep, c:3: asleep, a:1: asleep");
+    round.unknown = 3;
+    assert_int_equal(sentinel_round_fault(&round), LINK_UNKNOWN_MASTER);
+    sentinel_round_free(&round);
+    endpoint_free(&endpoint);
+    buf_free(&text);
 }
 
 struct given {
@@ -222,6 +341,8 @@ static void test_error_replies(void **state) {
         {"BUSYGROUP Consumer Group name already exists", LINK_REPLY},
         {"MOVED 3999 127.0.0.1:6381", LINK_CLUSTER},
         {"CROSSSLOT Keys in request don't hash to the same slot", LINK_CLUSTER},
+        {"UNBLOCKED force unblock from blocking operation, instance state changed", LINK_READONLY},
+        {"ERR WAIT cannot be used with replica instances.", LINK_READONLY},
         {"NOSCRIPT No matching script.", LINK_NO_SCRIPT},
         {"NOPERM this user has no permissions to run the 'eval' command", LINK_NO_PERMISSION},
         {"DENIED Redis is running in protected mode", LINK_PROTECTED},
@@ -305,6 +426,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_urls),
         cmocka_unit_test(test_bad_urls),
+        cmocka_unit_test(test_sentinel_urls),
+        cmocka_unit_test(test_whose_password_is_whose),
+        cmocka_unit_test(test_sentinels_are_asked_in_turn),
         cmocka_unit_test(test_which_setting_counts),
         cmocka_unit_test(test_the_embedded_one_is_found_if_nobody_else_can_write),
         cmocka_unit_test(test_errors_of_the_connection),

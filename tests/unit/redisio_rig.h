@@ -203,8 +203,14 @@ RIG_UNUSED static int up(void **state) {
     signal(SIGPIPE, SIG_IGN); /* as the agent does */
     uv_loop_init(&loop);
     uv_timer_init(&loop, &deadline);
-    endpoint =
-        (struct endpoint){.path = sock, .host = "", .user = "", .pass = "", .origin = "test"};
+    endpoint = (struct endpoint){.path = sock,
+                                 .host = "",
+                                 .user = "",
+                                 .pass = "",
+                                 .master = "",
+                                 .sentinel_user = "",
+                                 .sentinel_pass = "",
+                                 .origin = "test"};
     buf_clear(&events);
     hopeless = ups = replies = 0;
     return 0;

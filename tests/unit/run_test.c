@@ -34,10 +34,11 @@ static int down(void **state) {
 static struct slice make_record(uint64_t mem_bytes, uint32_t mcpu, const char *output,
                                 uint16_t tries, uint16_t failures) {
     struct task task = {.mem_bytes = mem_bytes, .mcpu = mcpu, .params = "true", .params_len = 4};
-    task.options[0] = (struct task_option){OPT_RETRIES, "7", 1};
-    task.options[1] = (struct task_option){OPT_BACKOFF, "250", 3};
-    task.options[2] = (struct task_option){OPT_OUTPUT, output, strlen(output)};
-    task.option_count = output[0] ? 3 : 0;
+    task.options[0] = (struct task_option){OPT_TIMEOUT, "1500", 4};
+    task.options[1] = (struct task_option){OPT_RETRIES, "7", 1};
+    task.options[2] = (struct task_option){OPT_BACKOFF, "250", 3};
+    task.options[3] = (struct task_option){OPT_OUTPUT, output, strlen(output)};
+    task.option_count = output[0] ? 4 : 0;
     buf_clear(&record);
     task_record(&task, TASK_IN_PROGRESS, 5, &record);
     record.data[19] = (char)(tries >> 8);
@@ -85,6 +86,7 @@ static void what_a_record_says(void **state) {
     assert_int_equal(run->failures, 3);
     assert_int_equal(run->retries, 7);
     assert_int_equal(run->backoff_ms, 250);
+    assert_int_equal(run->timeout_ms, 1500);
     assert_int_equal(run->mem_bytes, 4096);
     assert_int_equal(run->mcpu, 1500);
     assert_int_equal(run->output, OUTPUT_KEEP);
@@ -98,6 +100,7 @@ static void what_a_record_says(void **state) {
     assert_int_equal(run->output, OUTPUT_AUTO);
     assert_int_equal(run->retries, 0);
     assert_true(run->backoff_ms == UINT64_MAX); /* the configuration's */
+    assert_true(run->timeout_ms == UINT64_MAX);
     expect_lists(3, 0, 0, 0);
     make_record(1, 1, "", 1, 0);
     assert_null(run_add(&runs, "a", "b", (struct slice){record.data, 20}, 0));
@@ -194,6 +197,7 @@ static void a_note_carries_a_run_over(void **state) {
         assert_string_equal(run->nonce, old->nonce);
         assert_int_equal(run->try_number, 65535);
         assert_int_equal(run->failures, 999);
+        assert_int_equal(run->loaded, 5);
         assert_int_equal(run->retries, 7);
         assert_int_equal(run->backoff_ms, 250);
         assert_int_equal(run->mem_bytes, UINT64_C(1) << 40);
@@ -201,6 +205,9 @@ static void a_note_carries_a_run_over(void **state) {
         assert_int_equal(run->output, mode);
         assert_int_equal(run->slot, 2);
         assert_int_equal(run->pid, 4711);
+        assert_true(run->timeout_ms == UINT64_MAX); /* not carried over */
+        assert_in_range(mono_diff(mono_now(), run->claimed), wall_now().ms - 5 - 60000,
+                        wall_now().ms - 5 + 60000); /* since it was started */
         assert_int_equal(run->state, RUN_STARTED);
         assert_true(run->in_supervisor); /* so that its slot is acknowledged */
         assert_int_equal(later.started_mem_bytes, UINT64_C(1) << 40);
@@ -218,6 +225,21 @@ static void a_note_carries_a_run_over(void **state) {
     }
 }
 
+/* Of a supervisor that was there before the upgrade: without the last six bytes. */
+static void a_note_of_version_1(void **state) {
+    (void)state;
+    struct buf note = BUF_INIT;
+    run_note(add("0123456789abcd", NONCE("f"), 1, 1), &note);
+    note.data[0] = 1;
+    note.len -= 6;
+    struct wire_task task = wire_task(0, &note);
+    struct run *run = run_adopt(&runs, &task, note.data);
+    assert_non_null(run);
+    assert_string_equal(run->id, "0123456789abcd");
+    assert_int_equal(run->loaded, 0);
+    buf_free(&note);
+}
+
 static void notes_that_are_no_notes(void **state) {
     (void)state;
     struct buf note = BUF_INIT;
@@ -231,10 +253,10 @@ static void notes_that_are_no_notes(void **state) {
     }
     static const size_t spoiled[] = {0, 1, 1 + TASK_ID_LEN, 9999}; /* version, id, nonce, mode */
     for (size_t i = 0; i < 4; i++) {
-        size_t at = spoiled[i] == 9999 ? note.len - 1 : spoiled[i];
+        size_t at = spoiled[i] == 9999 ? note.len - 7 : spoiled[i];
         char kept = note.data[at];
         struct wire_task task = wire_task(0, &note);
-        note.data[at] = (char)(at == note.len - 1 ? 3 : 0);
+        note.data[at] = (char)(at == note.len - 7 ? 3 : 0);
         assert_null(run_adopt(&runs, &task, note.data));
         note.data[at] = kept;
     }
@@ -313,6 +335,7 @@ int main(void) {
         fresh(given_up_without_an_exit),
         fresh(a_slot_belongs_to_one_run),
         fresh(a_note_carries_a_run_over),
+        fresh(a_note_of_version_1),
         fresh(notes_that_are_no_notes),
         fresh(a_blocked_slot_is_not_used),
         fresh(found_until_it_is_reported_or_stale),

@@ -280,8 +280,7 @@ static void orphans_are_stopped_before_the_lease_ends(void **state) {
     rig_up(&r, NULL);
     rig_sh(&r, 0, "trap '' TERM; while :; do sleep 0.05; done");
     int32_t pid = rig_started(&r, 0);
-    struct wire_lease lease = {2000};
-    rig_send(&r, WIRE_LEASE, &lease, sizeof lease);
+    rig_lease(&r, 2000);
     int64_t begin_us = ustime_mono();
     rig_bye(&r, WIRE_BYE_KEEP, 0);
     rig_until(rig_is_gone(pid));
@@ -297,8 +296,7 @@ static void orphans_are_kept_on_request(void **state) {
     (void)state;
     rig_up(&r, &(struct supervisor_options){.orphan_policy = SUPERVISOR_ORPHANS_KEEP});
     rig_sh(&r, 0, "sleep 0.6; exit 3");
-    struct wire_lease lease = {200};
-    rig_send(&r, WIRE_LEASE, &lease, sizeof lease);
+    rig_lease(&r, 200);
     rig_bye(&r, WIRE_BYE_KEEP, 0);
     poll(NULL, 0, 400); /* past the lease */
     rig_attach(&r);

@@ -34,7 +34,7 @@ local OUTPUT_ORDER, SHAPE, DELAYED_KEY = key('output_order'), key('shape'), key(
 local RUNNING, COUNT, NAME, AFTER = key('running'), key('count'), key('name'), key('after')
 local AWAIT, FANOUT, LEASE, IDLE = key('await'), key('fanout'), key('lease'), key('idle')
 local FINISHED_KEY, FAILED_KEY, AVOID, LOAD = key('finished'), key('failed'), key('avoid'), key('load')
-local WORKERS = key('workers')
+local WORKERS, RESERVE = key('workers'), key('reserve')
 local function worker_key(name) return key('worker:' .. name) end
 local function held_key(name) return key('held:' .. name) end
 local function cancel_key(name) return key('cancel:' .. name) end

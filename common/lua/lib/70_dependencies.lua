@@ -177,7 +177,7 @@ local function next_due()
     local lease = call('ZRANGE', LEASE, 0, 0, 'WITHSCORES')
     if lease[2] then
         local left = max(0, tonumber(lease[2]) - NOW)
-        if left == 0 then -- over; but if Redis was away (maintain.lua), it does not end yet
+        if left == 0 then -- over; but if Redis was away (away_since), it does not end yet
             local away = tonumber(call('HGET', COUNT, 'away') or 0)
             if away > 0 then left = max(0, away + lease_of(lease[1]) - NOW) end
         end

@@ -16,6 +16,29 @@ end
 -- Whether a worker counts as alive: its lease was not ended (maintain.lua).
 local function has_lease(worker) return call('ZSCORE', LEASE, worker) ~= false end
 
+-- When Redis was last seen to be back after it had been away, or its clock had stepped: nobody at all had
+-- renewed for two intervals (a lease is three at least). From then on no lease ends for one whole lease,
+-- whoever renews meanwhile: the others may still be on their way. Called before `renewed` is written.
+local function away_since(lease_ms)
+    local seen = call('HMGET', COUNT, 'renewed', 'away')
+    local renewed, away = tonumber(seen[1] or 0), tonumber(seen[2] or 0)
+    if renewed > NOW then -- the clock was set back
+        renewed, away = 0, 0
+        call('HSET', COUNT, 'renewed', 0)
+    end
+    if NOW - renewed > lease_ms * 2 / 3 and (away <= renewed or away > NOW) then
+        away = NOW
+        call('HSET', COUNT, 'away', NOW)
+    end
+    return away
+end
+
+-- A sign of life of any worker.
+local function renewed_now(lease_ms)
+    away_since(lease_ms)
+    call('HSET', COUNT, 'renewed', NOW)
+end
+
 -- Tells a worker to look at what is asked of it (renew at once).
 local function notify(worker) call('PUBLISH', wake_channel(worker), 'command') end
 

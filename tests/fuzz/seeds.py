@@ -1,0 +1,77 @@
+"""Writes the seeds of fuzzers whose input is binary: seeds.py DIRECTORY makes DIRECTORY/FUZZER/NAME.
+
+The numbers are those of worker/wire.h; a seed that the supervisor refuses would be a poor one, so fuzz_wire's
+coverage of its handlers shows whether they still agree.
+"""
+import struct
+import sys
+from pathlib import Path
+
+HELLO, START, KILL, ACK, LEASE, BYE, ALIVE = range(1, 8)
+END, NEW_AGENT, SLOWLY, SIGNAL, ANY_START = range(0xff00, 0xff05)  # orders to fuzz_wire itself
+VERSION = 2
+
+
+def frame(kind, payload=b""):
+    return struct.pack("=II", kind, len(payload)) + payload
+
+
+def order(kind, argument=0):
+    return struct.pack("=II", kind, argument)
+
+
+def hello(pid=42, version=VERSION):
+    return frame(HELLO, struct.pack("=II", version, pid))
+
+
+def start(slot, argv=("/bin/sh", "-c", "true"), fallback=(), env=("DISTCOMP_COOKIE=a.1",), note=b"note", cwd=b"",
+          flags=0, timeout_ms=0):
+    strings = b"".join(word.encode() + b"\0" for word in (*argv, *fallback, *env))
+    head = struct.pack("=IIQIiIIIIII", slot, flags, timeout_ms, 500, 0, len(note), len(cwd), len(argv), len(fallback),
+                       len(env), len(strings))
+    return frame(START, head + note + cwd + strings)
+
+
+def kill(slot, why=2, grace_ms=100):
+    return frame(KILL, struct.pack("=III", slot, why, grace_ms))
+
+
+def ack(slot, flags=0):
+    return frame(ACK, struct.pack("=II", slot, flags))
+
+
+DIRECT = start(2, argv=("ls", "-l"), fallback=("/bin/sh", "-c", "ls -l"), flags=1, cwd=b"/tmp", timeout_ms=1000)
+WIRE = {
+    "life": hello() + start(0) + order(END, 0) + ack(0) + frame(BYE, struct.pack("=II", 1, 0)),
+    "ask": hello(pid=0) + hello(),
+    "many": hello() + b"".join(start(i, note=bytes([i]) * i) for i in range(8)) + kill(3) + kill(3, grace_ms=0)
+    + order(END, 3) + ack(3, 3),
+    "taken_over": hello() + start(1) + DIRECT + order(NEW_AGENT) + hello(43) + order(END, 2) + ack(2) + order(END, 1),
+    "lease": hello() + frame(LEASE, struct.pack("=QQ", 10**9, 30000)) + frame(ALIVE, struct.pack("=Q", 60000)),
+    "slowly": order(SLOWLY) + hello() + start(5) + order(SIGNAL, 14) + kill(5),
+    "large": hello() + start(7, argv=("/bin/true", "x" * 70000)),
+    "longest_note": hello() + start(4, note=b"n" * 1024) + order(NEW_AGENT) + hello(),
+    "any_start": hello() + order(ANY_START, len(start(6)) - 8) + start(6)[8:] + order(NEW_AGENT) + hello(),
+    "any_large_start": hello() + order(ANY_START, 3000) + start(6, note=b"n" * 900, env=("A=" + "b" * 3000,))[8:3008],
+    "refused": hello() + start(16) + order(NEW_AGENT) + hello(version=99) + kill(0, why=9),
+}
+
+
+CONF = b'{"redis_host": "example.org", "redis_port": 6380, "lease": "30s", "cpus": 2.5, "exit_when_empty": true}'
+CONFIG = {
+    "all": CONF + b"\0--lease\x0045s\0--queue=two\0--cpus\0003\0$DISTCOMP_NAME=w1\0$DISTCOMP_LOG_LEVEL=debug",
+    "file": CONF,
+    "null": b'{"redis_pass": "x\\u0041", "max_tasks": null, "lease": 30}\0--exit_when_empty',
+    "alias": b'{}\0--max_task_per_worker\x0012\0--min_dram_gb_accept_new_task=auto\0$DISTCOMP_REDIS=unix:///tmp/s?db=3',
+}
+
+
+def main(directory):
+    for fuzzer, seeds in {"fuzz_wire": WIRE, "fuzz_config": CONFIG}.items():
+        folder = Path(directory, fuzzer)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in seeds.items():
+            (folder / name).write_bytes(content)
+
+
+main(sys.argv[1])

@@ -15,7 +15,7 @@ static struct cgroups *open_real(void) {
 #define SKIP_UNLESS(condition, why)                                                                \
     do {                                                                                           \
         if (!(condition)) {                                                                        \
-            print_message("expected: %s\n", why);                                                   \
+            print_message("expected: %s\n", why);                                                  \
             cgroups_close(groups, true);                                                           \
             skip();                                                                                \
         }                                                                                          \

@@ -101,7 +101,7 @@ static void enter(const char *path) {
 #define SKIP_UNLESS_GROUP(path, limit)                                                             \
     do {                                                                                           \
         if (!limited_group(path, limit)) {                                                         \
-            print_message("expected: no memory cgroup of version 1 can be made here\n");            \
+            print_message("expected: no memory cgroup of version 1 can be made here\n");           \
             skip();                                                                                \
         }                                                                                          \
     } while (0)

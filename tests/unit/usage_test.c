@@ -222,7 +222,7 @@ static void begin(struct cgroups *groups, uint32_t slot, uint64_t memory_bytes,
 #define SKIP_UNLESS(condition, why)                                                                \
     do {                                                                                           \
         if (!(condition)) {                                                                        \
-            print_message("expected: %s\n", why);                                                   \
+            print_message("expected: %s\n", why);                                                  \
             cgroups_close(groups, true);                                                           \
             skip();                                                                                \
         }                                                                                          \

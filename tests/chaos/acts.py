@@ -24,6 +24,7 @@ class Acts:
         self.later, self.order = [], itertools.count()
         self.cuts, self.steps, self.away = [], [], []  # away: (from, to) Redis was killed or stopped
         self.requeued, self.cancelled = {}, {}         # id: when, by the manager
+        self.held_up = {}                              # worker: [(from, to)], it may have read answers so much later
         self.sampler = Sampler(cluster.redis.dir)
         self.redis_down = self.redis_stopped = None
         self.after_cut = None                          # called when Redis is back without its tail
@@ -77,20 +78,26 @@ class Acts:
         station.due = time.monotonic() + act.lasts
         return True
 
-    def stop(self, act, *pids):
+    def hold_up(self, act, station):
+        now = time.monotonic()
+        self.held_up.setdefault(station.name, []).append((now, now + act.lasts))
+
+    def stop(self, act, station, *pids):
         stopped = [pid for pid in pids if send(pid, signal.SIGSTOP)]
         for pid in stopped:
             self.at(act.lasts, send, pid, signal.SIGCONT)
+        if stopped:
+            self.hold_up(act, station)
         return bool(stopped)
 
     def do_stop_agent(self, act, station):
-        return self.stop(act, station.agent())
+        return self.stop(act, station, station.agent())
 
     def do_stop_supervisor(self, act, station):
-        return self.stop(act, station.supervisor())
+        return self.stop(act, station, station.supervisor())
 
     def do_stop_both(self, act, station):
-        return self.stop(act, station.agent(), station.supervisor())
+        return self.stop(act, station, station.agent(), station.supervisor())
 
     # --- Redis ---
 
@@ -181,6 +188,8 @@ class Acts:
     def net(self, act, station, mode, delay=0.0):
         self.cluster.proxy.set(station.index, mode, delay)
         self.at(act.lasts, self.cluster.proxy.set, station.index, "open")
+        if mode != "cut":
+            self.hold_up(act, station)
         return True
 
     def do_net_cut(self, act, station):

@@ -197,11 +197,11 @@ def run(box, seed, seconds, total):
     except AssertionError as error:
         problems.append(f"an invariant does not hold: {str(error)[:600]}")
 
-    history = History(acts.cuts, acts.requeued, acts.cancelled)
+    history = History(acts.cuts, acts.requeued, acts.cancelled, acts.held_up)
     logs = {id: parse_log(log) for id, log in queue.hash("try").items()}
+    explained, twice, events = recorded_in_logs(cluster.stations, history, mono_of_wall())
     verdict = Verdict({task.number: task for task in tasks}, read_marks(cluster.marks), queue.records(), logs,
                       history).judge()
-    explained, twice, events = recorded_in_logs(cluster.stations, history, mono_of_wall())
     problems += verdict.problems + twice
     verdict.counts["recorded twice"] += len(twice)
     cluster.end()

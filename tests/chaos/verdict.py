@@ -66,10 +66,26 @@ class History:
     cuts: list = field(default_factory=list)
     requeued: dict = field(default_factory=dict)
     cancelled: dict = field(default_factory=dict)
+    held_up: dict = field(default_factory=dict)  # worker: [(from, to)] it was stopped, or its network was
+    told: dict = field(default_factory=dict)  # (id, try, worker): when its worker was told that its end is recorded
 
     def cut_over(self, since, until):
         """An AOF tail was lost that had something of this time in it."""
         return any(cut.since - SLACK_S <= until and since <= cut.until + SLACK_S for cut in self.cuts)
+
+    def answered(self, worker, when):
+        """The earliest that Redis may have answered what this worker saw at that time: an answer waits in a socket
+        while the worker is stopped."""
+        for since, until in sorted(self.held_up.get(worker, []), reverse=True):
+            if since <= when <= until + SLACK_S:
+                when = since
+        return when
+
+    def forgot_start(self, run):
+        return self.cut_over(self.answered(run.worker, run.start) - SLACK_S, run.start)
+
+    def forgot_end(self, worker, told):
+        return self.cut_over(self.answered(worker, told) - 1, told + 1)
 
 
 class Verdict:
@@ -132,8 +148,10 @@ class Verdict:
                 run.cause = self._cause_without_entry(id, run)
                 self.unrecorded[run.cause] += 1
                 if run.cause == "unexplained":
+                    told = self.history.told.get((id, run.number_of_try, run.worker))
                     self.problem(f"task {id} ({run.number}): try {run.number_of_try} on {run.worker} lived {run.start:.3f}.."
-                                 f"{run.end:.3f}, code {run.code}; no entry in its log {self.logs.get(id)}")
+                                 f"{run.end:.3f}, code {run.code}, recorded by its worker's log at {told}; no entry in "
+                                 f"its log {self.logs.get(id)}")
             elif run.entry[1] == "finished" and run.code != 0:
                 self.problem(f"task {id}: try {run.number_of_try} is recorded as finished, its mark says {run.code}")
 
@@ -141,8 +159,11 @@ class Verdict:
         if any(when >= run.start - SLACK_S for when in self.history.requeued.get(id, [])):
             return "asked"
         # Its claim, or whatever was recorded of its end, lay in a lost tail.
-        if self.history.cut_over(run.start - SLACK_S, run.start) or \
-                self.history.cut_over(run.end, run.end + 3 + SLACK_S):
+        if self.history.forgot_start(run) or self.history.cut_over(run.end, run.end + 3 + SLACK_S):
+            return "aof"
+        # It ended while Redis was away, and was recorded much later. (Its agent died before it could tell it again.)
+        told = self.history.told.get((id, run.number_of_try, run.worker), [])
+        if any(self.history.forgot_end(run.worker, when) for when in told):
             return "aof"
         if len(self.logs.get(id, [])) >= TRIES_KEPT - 1:
             return "log full"
@@ -212,8 +233,8 @@ class Verdict:
                     continue
                 cause = self._fate(id, run)
                 if cause not in ("lease", "asked", "aof"):
-                    # Perhaps the later one is what the lost tail knew nothing of.
-                    if later.cause == "aof" or self.history.cut_over(later.start - SLACK_S, later.start):
+                    # Perhaps the lost tail had the claim of one of them: it was taken back beside the other.
+                    if later.cause == "aof" or self.history.forgot_start(later) or self.history.forgot_start(run):
                         cause = "aof"
                     elif self._fate(id, later) in ("lease", "asked"):
                         cause = self._fate(id, later)
@@ -240,19 +261,25 @@ class Verdict:
 
 def recorded_in_logs(stations, history, wall_to_mono):
     """Tries whose end was answered `recorded` more than once, from the workers' own logs: right only when the AOF
-    lost the first. Returns (explained, unexplained, events)."""
+    lost the first. Returns (explained, unexplained, events), and fills history.told."""
     seen, events, explained, bad = {}, Counter(), 0, []
     for station in stations:
         for entry in station.worker.events():
             event = entry.get("event")
             if event in EVENTS:
                 events[event if event != "report_refused" else f"report_refused {entry.get('answer')}"] += 1
-            if event == "task_end" and entry.get("answer") == "recorded" and entry.get("outcome") == "finished":
-                seen.setdefault(entry["task"], []).append((wall_to_mono(entry["time"]), entry["try"], station.name))
+            if event != "task_end" or entry.get("answer") != "recorded":
+                continue
+            when = wall_to_mono(entry["time"])
+            history.told.setdefault((entry["task"], entry["try"], station.name), []).append(when)
+            if entry.get("outcome") == "finished":
+                seen.setdefault(entry["task"], []).append((when, entry["try"], station.name))
     for task, ends in seen.items():
         ends.sort()
         for first, second in zip(ends, ends[1:]):
-            if history.cut_over(first[0] - 1, first[0] + 1):
+            # What was read late may have been answered before the other, and then be what was forgotten.
+            if history.forgot_end(first[2], first[0]) or history.answered(second[2], second[0]) < first[0] and \
+                    history.forgot_end(second[2], second[0]):
                 explained += 1
             else:
                 bad.append(f"task {task} was recorded as finished twice: {first} {second}")

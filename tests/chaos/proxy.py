@@ -25,6 +25,7 @@ class Side:
         self.sock, self.door, self.other = sock, door, None
         self.out, self.done = bytearray(), False
         self.coming = 0  # pieces for this side that are still delayed
+        self.due = 0.0   # when the last of them is passed on: none may overtake it
 
 
 class Doorman:
@@ -123,7 +124,8 @@ class Doorman:
             return self.watch(side)
         if mode == "delay" or side.other.coming:
             side.other.coming += 1
-            heapq.heappush(self.later, (time.monotonic() + delay, next(self.order), side.other, piece))
+            side.other.due = max(side.other.due, time.monotonic() + delay)
+            heapq.heappush(self.later, (side.other.due, next(self.order), side.other, piece))
         else:
             side.other.out += piece
             self.flush(side.other)

@@ -163,8 +163,8 @@ $(SIMULATOR): $(call object,$(SIMULATE)) $(LIBWORKER) $(LIBCOMMON)
 $(BUILD)/tests/simulate_test: $(call object,$(filter-out %/main.c,$(SIMULATE)))
 # A fuzzer is one file with LLVMFuzzerTestOneInput; everything it tests is compiled with it. That of the
 # wire protocol has the supervisor's half, with processes of its own making.
-$(BUILD)/tests/fuzz/fuzz_wire: $(patsubst %,worker/%.c,wireio agentlink slot pulse orphan spawn capture \
-                                 ending stray proctree)
+$(BUILD)/tests/fuzz/fuzz_wire: $(patsubst %,worker/%.c,wireio agentlink slot pulse orphan spawn confine \
+                                 capture ending stray proctree)
 $(BUILD)/tests/fuzz/fuzz_wire: FUZZ_FLAGS := -Dclone=fuzz_clone
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(COMMON) $(BUILD)/scripts.c $(BUILD)/flags
 	$(link)
@@ -179,6 +179,11 @@ $(BUILD)/tests/chaos/chaos_task: tests/chaos/chaos_task.c $(BUILD)/flags
 $(BUILD)/tests/chaos/clockstep.so: tests/chaos/clockstep.c $(BUILD)/flags
 	$(link)
 	$(call say,CC,$<)$(chaos_command) -fPIC -shared
+
+# Without sanitizers: it takes as much memory as it is told.
+$(BUILD)/tests/lib/memhog: tests/lib/memhog.c $(BUILD)/flags
+	$(link)
+	$(call say,CC,$<)$(chaos_command)
 
 # Under its real name, for dlopen and LD_LIBRARY_PATH.
 $(BUILD)/tests/lib/nvml/libnvidia-ml.so.1: $(FAKE_NVML) worker/nvml.h $(BUILD)/flags
@@ -245,7 +250,7 @@ bench: deps-bench
 simulate: $(SIMULATOR)
 	@$(SIMULATOR) $(SIMULATE_FLAGS)
 .PHONY: bench-built simulate
-bench-built: $(BENCH_PROGRAMS) $(SIMULATOR)
+bench-built: $(BENCH_PROGRAMS) $(SIMULATOR) $(BUILD)/tests/lib/memhog
 
 # The protocol's model (docs/model/README.md): every mix of unlucky events, every seeded fault.
 .PHONY: model deps-model

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/family.h"
 #include "common/keys.h"
+#include "common/units.h"
 
 /* Element i of an array reply, or NULL. */
 static const redisReply *element(const redisReply *reply, size_t i) {
@@ -77,23 +79,42 @@ void claim_build(struct cmd *c, const char *queue_key, const struct claim_args *
     cmd_addu(c, args->most_mcpu);
     cmd_addu(c, args->starve_after_ms);
     cmd_adds(c, args->forecast);
+    cmd_adds(c, args->gpus ? args->gpus : "");
 }
+
+enum { CLAIM_PARTS = 3 }; /* of an answer for each task: id, record, NEED HOLD */
 
 bool claim_read(const redisReply *reply, struct claim_answer *answer) {
     static const char *const words[] = {"ok", "gone", "stopped"};
     int status = read_word(element(reply, 0), words, 3);
     if (status < 0 || !read_integer(element(reply, 1), &answer->due_ms) ||
-        !read_integer(element(reply, 2), &answer->more) || (reply->elements - 3) % 2 != 0)
+        !read_integer(element(reply, 2), &answer->more) || (reply->elements - 3) % CLAIM_PARTS != 0)
         return false;
     answer->status = (enum claim_status)status;
-    answer->count = (reply->elements - 3) / 2;
+    answer->count = (reply->elements - 3) / CLAIM_PARTS;
     return true;
+}
+
+/* 'NEED HOLD' in bytes, or nothing. */
+static bool read_need(const redisReply *reply, struct claimed *task) {
+    const char *expected;
+    task->need_bytes = task->hold_bytes = 0;
+    if (!is_text(reply))
+        return false;
+    const char *space = memchr(reply->str, ' ', (size_t)reply->len);
+    if (!space)
+        return reply->len == 0;
+    size_t need_len = (size_t)(space - reply->str), hold_len = (size_t)reply->len - need_len - 1;
+    return units_parse_uint(reply->str, need_len, 0, TASK_MEM_MAX, &task->need_bytes, &expected) &&
+           units_parse_uint(space + 1, hold_len, 0, task->need_bytes, &task->hold_bytes, &expected);
 }
 
 bool claim_task(const redisReply *reply, const struct claim_args *args, size_t i,
                 struct claimed *task) {
-    const redisReply *id = element(reply, 3 + 2 * i), *record = element(reply, 4 + 2 * i);
-    if (!is_text(id) || id->len != TASK_ID_LEN || !is_text(record))
+    const redisReply *id = element(reply, 3 + CLAIM_PARTS * i);
+    const redisReply *record = element(reply, 4 + CLAIM_PARTS * i);
+    if (!is_text(id) || id->len != TASK_ID_LEN || !is_text(record) ||
+        !read_need(element(reply, 5 + CLAIM_PARTS * i), task))
         return false;
     memcpy(task->id, id->str, TASK_ID_LEN + 1);
     snprintf(task->nonce, sizeof task->nonce, "%016" PRIx64 "%04x", args->nonce,
@@ -110,6 +131,27 @@ void report_begin(struct cmd *c, const char *queue_key, const char *worker, uint
     cmd_addu(c, keep_output_bytes);
 }
 
+/* One packed argument, since a report may have thousands of tries: report.lua. */
+static void add_memory(struct cmd *c, const struct report_item *item) {
+    if (!item->peak_bytes) {
+        cmd_adds(c, "");
+        return;
+    }
+    struct buf packed = BUF_INIT;
+    buf_add_be(&packed, task_mem_step(item->peak_bytes), 1);
+    buf_add_be(&packed, item->peak_bytes, 6);
+    buf_add_be(&packed, item->promised_bytes, 6);
+    buf_add_be(&packed, item->need_bytes, 6);
+    if (item->family.len) {
+        char digest[FAMILY_DIGEST_LEN + 1];
+        family_digest(item->family.data, item->family.len, digest);
+        buf_add(&packed, digest, FAMILY_DIGEST_LEN);
+        buf_add(&packed, item->family.data, item->family.len);
+    }
+    cmd_add(c, packed.data, packed.len);
+    buf_free(&packed);
+}
+
 void report_add(struct cmd *c, const struct report_item *item) {
     cmd_adds(c, item->id);
     cmd_addu(c, item->try_number);
@@ -118,6 +160,7 @@ void report_add(struct cmd *c, const struct report_item *item) {
     cmd_addi(c, item->delay_ms);
     cmd_add(c, item->entry.data, item->entry.len);
     cmd_add(c, item->output.data, item->output.len);
+    add_memory(c, item);
 }
 
 bool report_read(const redisReply *reply, size_t count, enum report_result *results,

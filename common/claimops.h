@@ -57,6 +57,8 @@ struct claim_args {
     uint64_t starve_after_ms; /* a large task may be passed over for so long; 0: for ever */
     const char *forecast;     /* "MS MEMORY MILLICORES MS ...": what will be free after so long, by
                                  time; the last for when the worker is empty. "" when not known */
+    const char *gpus;         /* what is free of its cards: gpuplace_add_free (worker/gpuplace.h);
+                                 "" for none */
 };
 enum claim_status { CLAIM_OK, CLAIM_GONE, CLAIM_STOPPED };
 struct claim_answer {
@@ -69,6 +71,9 @@ struct claimed {
     char id[TASK_ID_LEN + 1];
     char nonce[NONCE_LEN + 1];
     struct slice record; /* borrowed from the reply */
+    /* Of min_dram=auto, else 0: what the claim has promised it, never more than most_mem_bytes, and
+     * what of that is to be held for it once it runs (docs/memory.md). */
+    uint64_t need_bytes, hold_bytes;
 };
 void claim_build(struct cmd *c, const char *queue_key, const struct claim_args *args);
 bool claim_read(const redisReply *reply, struct claim_answer *answer);
@@ -86,6 +91,12 @@ struct report_item {
     int64_t delay_ms;    /* before the next try; -1: no more */
     struct slice entry;  /* try_entry_pack, or empty */
     struct slice output; /* task_output_pack, or empty */
+    /* What was learned of its memory; empty or 0: nothing. */
+    struct slice family;     /* family_key; a finished try's peak is counted there */
+    uint64_t peak_bytes;     /* the most that was measured */
+    uint64_t promised_bytes; /* its min_dram, or need_bytes of its claim */
+    uint64_t need_bytes;     /* TRY_RETURNED as a culprit: what the next try is to ask for, whatever
+                                workers have (need_after_return); 0: the same */
 };
 enum report_result { REPORT_RECORDED, REPORT_YOURS, REPORT_STALE, REPORT_UNKNOWN };
 void report_begin(struct cmd *c, const char *queue_key, const char *worker, uint32_t max_losses,

@@ -35,6 +35,9 @@
     X(FINISHED, "finished", "list", "ID.LOADED in the order they finished")                        \
     X(FAILED, "failed", "set", "ids of failed tasks")                                              \
     X(AVOID, "avoid", "hash", "id: worker that should leave the next try to others, until when")   \
+    X(FAMILY, "family:", "hash", "peaks of one family of tasks, and its key")                      \
+    X(NEED, "need", "hash", "family: memory that min_dram=auto is promised, and holds")            \
+    X(FAMILIES, "families", "zset", "families by when they were last counted")                     \
     X(RESERVE, "reserve", "hash", "shape: large task that waits, and who is kept free for it")     \
     X(LOAD, "load", "zset", "loads under way by their last batch")                                 \
     X(OPEN, "open:", "set", "names with dependants to look at when a load closes")

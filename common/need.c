@@ -1,5 +1,7 @@
 #include "common/need.h"
 
+#include <string.h>
+
 #include "common/task.h"
 #include "common/units.h"
 
@@ -18,6 +20,20 @@ void need_add_impossible(struct buf *out, uint64_t needed_bytes, uint64_t larges
     units_add_bytes(out, needed_bytes);
     buf_adds(out, "; the largest worker has ");
     units_add_bytes(out, largest_bytes);
+}
+
+const char *need_raised_note(const char *reason, size_t len, size_t *note_len) {
+    static const char mark[] = "; min_dram raised from ";
+    const char *note = NULL;
+    for (const char *at = reason, *end = reason + len; at < end;) {
+        const char *found = memmem(at, (size_t)(end - at), mark, sizeof mark - 1);
+        if (!found)
+            break;
+        note = found + 2;
+        at = note;
+    }
+    *note_len = note ? (size_t)(reason + len - note) : 0;
+    return note;
 }
 
 uint64_t need_unknown(uint64_t capacity_bytes, uint32_t mcpu) {

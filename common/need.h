@@ -5,6 +5,7 @@
 #define DISTCOMP_NEED_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/buf.h"
@@ -33,6 +34,13 @@ struct need need_after_return(uint64_t promised_bytes, uint64_t peak_bytes, uint
 
 /* Appends "needs at least 12.3 GiB; the largest worker has 8.0 GiB". */
 void need_add_impossible(struct buf *out, uint64_t needed_bytes, uint64_t largest_bytes);
+
+/*
+ * What report.lua notes behind the reason of a returned try whose task asks for more from then on:
+ * "...; min_dram raised from 2.0 GiB to 4.0 GiB". Finds "min_dram raised from ..." at the end of a
+ * reason; NULL when it is not there.
+ */
+const char *need_raised_note(const char *reason, size_t len, size_t *note_len);
 
 /* What min_dram=auto counts for on a worker as long as its family is not known: a core's share
  * of the worker's memory, on the ladder. mcpu in thousandths of a core. */

@@ -85,7 +85,20 @@ void option_unknown(const char *kind, const char *key, size_t len, const char *c
 const char *const *option_choices(enum task_option_tag tag) {
     static const char *const output[] = {"auto", "keep", "redis", NULL};
     static const char *const leftovers[] = {"kill", "wait", NULL};
-    return tag == OPT_OUTPUT ? output : tag == OPT_LEFTOVERS ? leftovers : NULL;
+    static const char *const limit[] = {"soft", "hard", NULL};
+    static const char *const pin[] = {"none", "core", "numa", NULL};
+    switch (tag) {
+    case OPT_OUTPUT:
+        return output;
+    case OPT_LEFTOVERS:
+        return leftovers;
+    case OPT_LIMIT:
+        return limit;
+    case OPT_PIN:
+        return pin;
+    default:
+        return NULL;
+    }
 }
 
 static bool bad_value(const char *key, size_t key_len, const char *value, size_t len,
@@ -118,6 +131,9 @@ static bool number_value(const struct task_option_info *info, const char *value,
         number = good ? milli : 0;
         if (good && number > 1024000) {
             *expected = "at most 1024";
+            good = false;
+        } else if (good && number > 1000 && number % 1000) {
+            *expected = "a share of one GPU (0.25) or a whole number of them";
             good = false;
         }
         break;
@@ -345,6 +361,15 @@ bool option_check_own_name(const struct task *task, struct buf *error) {
     return true;
 }
 
+bool option_check_limit(const struct task *task, struct buf *error) {
+    bool memory = task->mem_bytes > 0 && task->mem_bytes != TASK_MEM_AUTO;
+    if (memory || task->mcpu > 0 || !task_option_is(task, OPT_LIMIT, "hard"))
+        return true;
+    buf_addf(error, "limit=hard needs min_dram or min_cpu, but min_dram is %s and min_cpu is 0",
+             task->mem_bytes ? "auto" : "0");
+    return false;
+}
+
 bool options_check(const struct options *options, struct buf *error) {
     if (!options->count)
         return true;
@@ -359,8 +384,9 @@ bool options_check(const struct options *options, struct buf *error) {
     task_requires(&task, &requires);
     size_t len = requires.len;
     buf_free(&requires);
-    if (len > TASK_NAME_MAX) {
-        buf_addf(error, "labels and GPU requests of %zu bytes together, expected at most 255", len);
+    if (len > TASK_NAME_MAX - TASK_FAMILY_WORD) {
+        buf_addf(error, "labels and GPU requests of %zu bytes together, expected at most %u", len,
+                 TASK_NAME_MAX - TASK_FAMILY_WORD);
         return false;
     }
     return option_check_own_name(&task, error);

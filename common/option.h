@@ -3,10 +3,11 @@
  *
  * Values are checked and kept in the normalised form of TASK_OPTIONS (task.h):
  *   timeout, backoff  durations (units.h); timeout 0 is none       retries   1 to 1000
- *   repeat            1 to 10^9                                    gpu       0 to 1024, 3 decimals
+ *   repeat            1 to 10^9                                    gpu       0 to 1; whole to 1024
  *   gpu_mem           a size, GiB without a unit, to 128 TiB       cwd       not empty
  *   name, labels, after, after_any   see field_name; the latter three joined by ','
  *   output            auto keep redis                              leftovers kill wait
+ *   limit             soft hard                                    pin       none core numa
  *   env.NAME, arg.NAME   any value; NAME has no blank, no control character and no '='
  * Values are at most OPTIONS_VALUE_MAX bytes each (what Linux takes as one argument) and
  * OPTIONS_BYTES_MAX together.
@@ -71,5 +72,8 @@ void options_free(struct options *options);
 bool option_name_within(const char *name, size_t len, const char *group, size_t group_len);
 /* Refuses a task whose after= or after_any= names its own name or a group it belongs to. */
 bool option_check_own_name(const struct task *task, struct buf *error);
+/* Refuses limit=hard of a task that asks for nothing that could be a limit: min_dram is 0 or auto
+ * and min_cpu is 0. */
+bool option_check_limit(const struct task *task, struct buf *error);
 
 #endif

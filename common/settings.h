@@ -71,6 +71,10 @@
       "free memory below which no task is taken, in GiB; auto: 5 % of memory, 0.25 to 4") \
     X(GIB, min_dram_return_bytes, "min_dram_gb_trigger_return", "auto", 0, SETTING_MEM_MAX, "auto", WORKER, \
       "free memory below which the most recent task is given back, in GiB; auto: half of the former") \
+    X(CHOICE, return_policy, "return_policy", "most_recent", 0, 0, "most_recent|over_request", WORKER, \
+      "who goes back when memory is short: the task that was started last, or the last of those above their request") \
+    X(DURATION, return_grace_ms, "return_grace", "0", 0, SETTING_DAY_MS, NULL, WORKER, \
+      "SIGTERM so long before SIGKILL to a task that goes back for memory, where there is time; 0: SIGKILL at once") \
     X(DURATION, poll_interval_ms, "sleep_sec_between_accepting_task", "5", 10, SETTING_DAY_MS, NULL, WORKER, \
       "seconds between two looks for work when nothing woke the worker") \
     X(DURATION, starve_after_ms, "starve_after", "60s", 0, SETTING_YEAR_MS, NULL, WORKER, \

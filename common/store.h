@@ -19,6 +19,7 @@
 #include "common/cmd.h"
 #include "common/config.h"
 #include "common/link.h"
+#include "common/peaks.h"
 #include "common/task.h"
 #include "common/trylog.h"
 
@@ -144,12 +145,13 @@ bool store_walk_ids(struct store *store, task_id_t *ids, size_t count, unsigned 
 
 /* Everything about one task. Call store_detail_free. False without an error text: no such task. */
 struct store_detail {
-    redisReply *replies[8]; /* what the slices borrow from */
+    redisReply *replies[9]; /* what the slices borrow from */
     struct store_task task;
     struct slice after;  /* its references, a line each: a|e, n|t, ':', name or id */
     int64_t unresolved;  /* of them, -1 when not waiting */
     uint64_t due_ms;     /* delayed: when it goes back to todo */
     uint64_t started_ms; /* in progress: when it was claimed */
+    struct slice stats;  /* in progress: what its worker reported last, JSON */
     uint64_t now_ms;     /* Redis time of the answer */
 };
 bool store_detail(struct store *store, const char *id, struct store_detail *detail,
@@ -197,6 +199,20 @@ bool store_walk_workers(struct store *store, store_each_worker *each, void *arg,
 /* Asks workers to "run", "drain" or "stop"; answers[i] is "ok", "lost" or "unknown" (static). */
 bool store_want(struct store *store, const char *want, const char *const *names, size_t count,
                 const char **answers, struct buf *error);
+
+/* --- families of tasks (docs/memory.md)
+ * --------------------------------------------------------- */
+
+struct store_family {
+    struct slice digest, key; /* key: as people see it (family.h) */
+    struct peaks peaks;
+    uint64_t request_bytes; /* what the last counted task with a written min_dram asked for; or 0 */
+    uint64_t seen_ms;       /* when its peaks were last counted */
+};
+/* Those counted last come first; at most `most` of them, 0: all. */
+typedef bool store_each_family(const struct store_family *family, void *arg);
+bool store_walk_families(struct store *store, uint64_t most, store_each_family *each, void *arg,
+                         struct buf *error);
 
 /* A worker that takes nothing which would delay a large task that waits for it. */
 struct store_reservation {

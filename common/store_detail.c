@@ -12,7 +12,8 @@ enum {
     DETAIL_AWAIT,
     DETAIL_WORKER,
     DETAIL_TIME,
-    DETAIL_STATE
+    DETAIL_STATE,
+    DETAIL_STATS
 }; /* of store_detail.replies */
 
 static bool send_hget(struct store *store, enum queue_key key, const char *name, const char *field,
@@ -63,6 +64,20 @@ static bool fetch_state(struct store *store, struct store_detail *detail, struct
     return true;
 }
 
+/* What its worker said of it last. */
+static bool fetch_stats(struct store *store, struct store_detail *detail, struct buf *error) {
+    const struct store_task *task = &detail->task;
+    if (task->head.state != TASK_IN_PROGRESS || !task->worker.len)
+        return true;
+    if (!send_hget(store, KEY_WORKER, task->worker.data, "stats", error))
+        return false;
+    detail->replies[DETAIL_STATS] = store_reply(store, error);
+    if (!detail->replies[DETAIL_STATS])
+        return false;
+    detail->stats = reply_slice(detail->replies[DETAIL_STATS]);
+    return true;
+}
+
 bool store_detail(struct store *store, const char *id, struct store_detail *detail,
                   struct buf *error) {
     memset(detail, 0, sizeof *detail);
@@ -86,7 +101,7 @@ bool store_detail(struct store *store, const char *id, struct store_detail *deta
     if (replies[DETAIL_AWAIT]->type == REDIS_REPLY_STRING)
         detail->unresolved = (int64_t)reply_number(replies[DETAIL_AWAIT]);
     detail->now_ms = reply_time_ms(replies[DETAIL_TIME]);
-    return fetch_state(store, detail, error);
+    return fetch_state(store, detail, error) && fetch_stats(store, detail, error);
 }
 
 void store_detail_free(struct store_detail *detail) {

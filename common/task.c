@@ -4,6 +4,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "common/family.h"
+
 const char *task_state_name(enum task_state state) {
     switch (state) {
 #define X(symbol, number, name)                                                                    \
@@ -72,6 +74,11 @@ int64_t task_option_number(const struct task *task, enum task_option_tag tag, in
     return number;
 }
 
+bool task_option_is(const struct task *task, enum task_option_tag tag, const char *value) {
+    const struct task_option *option = task_option(task, tag);
+    return option && option->len == strlen(value) && memcmp(option->value, value, option->len) == 0;
+}
+
 #define LADDER_UNIT_SHIFT 17 /* 128 KiB, an eighth of the first rung's octave */
 
 uint8_t task_mem_step(uint64_t mem_bytes) {
@@ -130,9 +137,21 @@ static void require(struct buf *out, size_t start, const char *word, const char 
     buf_add(out, value, len);
 }
 
-/* Words are emitted in byte order: "gpu:" < "gpu_mem:" < "label:" < "native". */
+static void require_family(const struct task *task, struct buf *out, size_t start) {
+    struct buf key = BUF_INIT;
+    char digest[FAMILY_DIGEST_LEN + 1];
+    family_key(task, &key);
+    family_digest(key.data, key.len, digest);
+    require(out, start, "family:", digest, FAMILY_DIGEST_LEN);
+    buf_free(&key);
+}
+
+/* Words are emitted in byte order: "family:" < "gpu:" < "gpu_mem:" < "label:" < "limit" < "native"
+ * < "pin". */
 void task_requires(const struct task *task, struct buf *out) {
     size_t start = out->len;
+    if (task->mem_bytes == TASK_MEM_AUTO)
+        require_family(task, out, start);
     if (task->option_count) {
         const struct task_option *gpu = task_option(task, OPT_GPU);
         if (gpu && task_option_number(task, OPT_GPU, 0) > 0)
@@ -145,9 +164,14 @@ void task_requires(const struct task *task, struct buf *out) {
         size_t len = 0;
         while (labels && next_name(labels, &name, &len))
             require(out, start, "label:", name, len);
+        if (task_option_is(task, OPT_LIMIT, "hard"))
+            require(out, start, "limit", "", 0);
     }
     if (task->type == TASK_NATIVE)
         require(out, start, "native", "", 0);
+    const struct task_option *pin = task->option_count ? task_option(task, OPT_PIN) : NULL;
+    if (pin && !task_option_is(task, OPT_PIN, "none"))
+        require(out, start, "pin", "", 0);
 }
 
 static const char id_digits[] = "0123456789abcdefghjkmnpqrstvwxyz";

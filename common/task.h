@@ -61,12 +61,14 @@ bool task_type_parse(const char *name, size_t len, enum task_type *type);
     X(AFTER, 7, "after", NAMES, "start when these names or ids have all finished")                 \
     X(AFTER_ANY, 8, "after_any", NAMES, "start when these have ended, failed or not")              \
     X(REPEAT, 9, "repeat", COUNT, "make this many tasks of each line; the record has the index")   \
-    X(GPU, 10, "gpu", MILLI, "GPUs, fractions allowed")                                            \
-    X(GPU_MEM, 11, "gpu_mem", SIZE, "video memory")                                                \
+    X(GPU, 10, "gpu", MILLI, "GPUs: a share of one, such as 0.25, or whole ones")                  \
+    X(GPU_MEM, 11, "gpu_mem", SIZE, "video memory on each of its GPUs")                            \
     X(LABELS, 12, "labels", NAMES, "run only on workers that have all these labels")               \
     X(OUTPUT, 13, "output", CHOICE, "auto, keep (a file on the worker) or redis (all of it)")      \
     X(LEFTOVERS, 14, "leftovers", CHOICE, "kill or wait for processes that outlive the command")   \
-    X(ARG, 15, "arg.", PAIR, "value of a sweep's parameter, a column of exportTask")
+    X(ARG, 15, "arg.", PAIR, "value of a sweep's parameter, a column of exportTask")               \
+    X(LIMIT, 16, "limit", CHOICE, "soft, or hard: min_dram and min_cpu are limits, too")           \
+    X(PIN, 17, "pin", CHOICE, "none, core (cores for min_cpu) or numa (a node that has them)")
 
 enum task_option_tag {
 #define X(symbol, tag, key, form, help) OPT_##symbol = tag,
@@ -103,6 +105,7 @@ struct task_option {
 #define TASK_PRIORITY_MAX 1000000u
 #define TASK_MCPU_MAX     1000000000u /* a million cores */
 #define TASK_NAME_MAX     255u        /* bytes of a name, and of a requires string */
+#define TASK_FAMILY_WORD  24u         /* bytes of a requires string that options leave free */
 #define TASK_PARAMS_MAX   1048576u    /* bytes of params: 1 MiB */
 #define TASK_OPTIONS_MAX  128
 #define TASK_ID_LEN       14 /* characters of an id, without NUL */
@@ -123,6 +126,8 @@ struct task {
 const struct task_option *task_option(const struct task *task, enum task_option_tag tag);
 /* The value of a COUNT, DURATION, SIZE or MILLI option, or `absent` when the task has none. */
 int64_t task_option_number(const struct task *task, enum task_option_tag tag, int64_t absent);
+/* Whether the first option with this tag has exactly this value. */
+bool task_option_is(const struct task *task, enum task_option_tag tag, const char *value);
 
 /* Bits of task_head.flags. */
 #define TASK_FLAG_DEPENDANTS 1u /* some task names this one's id in after= */
@@ -163,8 +168,9 @@ uint64_t task_step_bytes(uint8_t step); /* UINT64_MAX for TASK_STEP_AUTO */
 
 /*
  * What a worker must have to run this task, as sorted words joined by ',' ("" for most): `native`,
- * `label:NAME`, `gpu:MILLI`, `gpu_mem:BYTES`. Part of the name of the list the task waits in.
- * Appends to out.
+ * `label:NAME`, `gpu:MILLI`, `gpu_mem:BYTES`, `limit` (limit=hard), `pin` (pin=core or numa); and
+ * `family:DIGEST` (family.h) with min_dram=auto, under which its memory is looked up. Part of the
+ * name of the list the task waits in. Appends to out.
  */
 void task_requires(const struct task *task, struct buf *out);
 

@@ -268,7 +268,10 @@ static bool parse_line(struct taskfile *f, const char *line, size_t len, struct 
     }
     f->sticky_good = true;
     options_fill(&f->sticky, task);
-    return true;
+    if (option_check_limit(task, &f->error_text))
+        return true;
+    *column = taskline_column(line, len, 2);
+    return false;
 }
 
 enum taskfile_result taskfile_next(struct taskfile *f, struct task *task) {

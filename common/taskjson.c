@@ -250,5 +250,8 @@ bool taskjson_parse(struct taskjson *json, const char *line, size_t len, struct 
         return false;
     }
     options_fill(&json->options, task);
-    return true;
+    if (option_check_limit(task, error))
+        return true;
+    *column = taskjson_column(line, len, "limit");
+    return false;
 }

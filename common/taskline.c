@@ -54,3 +54,10 @@ bool taskline_parse(const char *line, size_t len, struct task *task, size_t *col
     *column = (size_t)(at - line) + offset + 1;
     return false;
 }
+
+size_t taskline_column(const char *line, size_t len, unsigned field) {
+    const char *ends[FIELDS];
+    size_t found;
+    split(line, len, ends, &found);
+    return field && field <= found ? (size_t)(ends[field - 1] - line) + 2 : 1;
+}

@@ -19,5 +19,8 @@
  */
 bool taskline_parse(const char *line, size_t len, struct task *task, size_t *column,
                     struct buf *error);
+/* Where a field begins, in bytes from 1: 0 is the type, 4 the command. For a line that was parsed.
+ */
+size_t taskline_column(const char *line, size_t len, unsigned field);
 
 #endif

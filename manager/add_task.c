@@ -131,7 +131,10 @@ static struct adding *adding_new(const struct args *args, struct buf *error) {
     a->repeats = (uint64_t)task_option_number(&a->task, OPT_REPEAT, 1);
     options_unset(&a->options, option_find("repeat", 6), "repeat", 6);
     a->repeat = a->repeats;
-    return a;
+    if (option_check_limit(&a->task, error))
+        return a;
+    adding_free(a);
+    return NULL;
 }
 
 static uint64_t adding_total(const struct adding *a) {

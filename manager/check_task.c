@@ -3,10 +3,12 @@
 
 #include "common/keys.h"
 #include "manager/command.h"
+#include "manager/families.h"
 #include "manager/listing.h"
 #include "manager/output.h"
 #include "manager/print.h"
 #include "manager/select.h"
+#include "manager/use.h"
 #include "manager/view.h"
 
 static const struct opt options[] = {
@@ -84,8 +86,13 @@ static bool add_oddities(struct store *store, const struct store_counts *counts,
 static bool print_counts(const struct session *session, struct store *store,
                          const struct store_counts *counts, struct buf *error) {
     if (session->json) {
-        print_json(session->out, view_counts_json(counts));
-        return true;
+        json_t *greedy = families_greedy_json(store, error), *object = NULL;
+        if (greedy) {
+            object = view_counts_json(counts);
+            json_object_set_new(object, "large_requests", greedy);
+            print_json(session->out, object);
+        }
+        return object != NULL;
     }
     const uint64_t *state = counts->state;
     struct buf line = BUF_INIT;
@@ -116,8 +123,9 @@ static const struct table_column todo_columns[] = {
     {"ID", ALIGN_LEFT},      {"STATE", ALIGN_LEFT},  {"PRIORITY", ALIGN_RIGHT},
     {"MEMORY", ALIGN_RIGHT}, {"CORES", ALIGN_RIGHT}, {"COMMAND", ALIGN_LEFT}};
 static const struct table_column running_columns[] = {
-    {"ID", ALIGN_LEFT},      {"WORKER", ALIGN_LEFT}, {"FOR", ALIGN_RIGHT},   {"TRY", ALIGN_RIGHT},
-    {"MEMORY", ALIGN_RIGHT}, {"CORES", ALIGN_RIGHT}, {"COMMAND", ALIGN_LEFT}};
+    {"ID", ALIGN_LEFT},      {"WORKER", ALIGN_LEFT}, {"FOR", ALIGN_RIGHT},  {"TRY", ALIGN_RIGHT},
+    {"MEMORY", ALIGN_RIGHT}, {"CORES", ALIGN_RIGHT}, {"USED", ALIGN_RIGHT}, {"PEAK", ALIGN_RIGHT},
+    {"CPU", ALIGN_RIGHT},    {"COMMAND", ALIGN_LEFT}};
 static const struct table_column finished_columns[] = {
     {"ID", ALIGN_LEFT},    {"WORKER", ALIGN_LEFT}, {"WALL", ALIGN_RIGHT},
     {"PEAK", ALIGN_RIGHT}, {"RESULT", ALIGN_LEFT}, {"COMMAND", ALIGN_LEFT}};
@@ -134,7 +142,7 @@ static const struct list_type {
 } list_types[LIST_COUNT] = {
     [LIST_TODO] = {"todo", todo_columns, 6,
                    BIT(TASK_TODO) | BIT(TASK_DELAYED) | BIT(TASK_WAITING) | BIT(TASK_HELD), 0},
-    [LIST_IN_PROGRESS] = {"in_progress", running_columns, 7, BIT(TASK_IN_PROGRESS),
+    [LIST_IN_PROGRESS] = {"in_progress", running_columns, 10, BIT(TASK_IN_PROGRESS),
                           STORE_WITH_WORKER},
     [LIST_FINISHED] = {"finished", finished_columns, 6, BIT(TASK_FINISHED), STORE_WITH_LOG},
     [LIST_FAILED] = {"failed", failed_columns, 6, BIT(TASK_FAILED) | BIT(TASK_CANCELLED),
@@ -287,9 +295,26 @@ static void hold_running(struct list *list, const struct store_task *task) {
     row->cells[4] = buf_detach(&text);
 }
 
-static void show_running(struct list *list, struct running_row *row, uint64_t since_ms) {
+static void add_use(struct table *table, const struct use *use) {
+    struct buf text = BUF_INIT;
+    view_add_mem(&text, use ? use->mem_bytes : 0);
+    table_cells(table, text.data);
+    buf_clear(&text);
+    view_add_mem(&text, use ? use->peak_bytes : 0);
+    table_cells(table, text.data);
+    buf_clear(&text);
+    if (use)
+        view_add_wall(&text, use->cpu_us);
+    table_cells(table, use ? text.data : "-");
+    buf_free(&text);
+}
+
+/* use: NULL when its worker has not said what it uses. */
+static void show_running(struct list *list, struct running_row *row, uint64_t since_ms,
+                         const struct use *use) {
     if (row->json) {
         json_object_set_new(row->json, "since", view_time_json(since_ms));
+        json_object_set_new(row->json, "use", use ? use_json(use) : json_null());
         print_json(list->session->out, row->json);
     } else {
         struct buf age = BUF_INIT;
@@ -298,18 +323,31 @@ static void show_running(struct list *list, struct running_row *row, uint64_t si
         table_cells(list->table, row->cells[1]);
         table_cells(list->table, age.data);
         table_cellf(list->table, "%u", row->try_number);
-        for (size_t i = 2; i < 5; i++)
-            table_cells(list->table, row->cells[i]);
+        table_cells(list->table, row->cells[2]);
+        table_cells(list->table, row->cells[3]);
+        add_use(list->table, use);
+        table_cells(list->table, row->cells[4]);
         buf_free(&age);
     }
     for (size_t i = 0; i < 5; i++)
         free(row->cells[i]);
 }
 
+static bool find_uses(struct list *list, struct use *uses, bool *known, struct buf *error) {
+    const char *ids[TABLE_HELD], *workers[TABLE_HELD];
+    for (size_t i = 0; i < list->row_count; i++) {
+        ids[i] = list->rows[i].cells[0];
+        workers[i] = list->rows[i].cells[1];
+    }
+    return use_find(list->store, ids, workers, list->row_count, uses, known, error);
+}
+
 /* One answer for each row held. Also called within a walk: its answers have all been read then. */
 static bool flush_running(struct list *list, struct buf *error) {
     struct store *store = list->store;
-    bool ok = true;
+    struct use uses[TABLE_HELD];
+    bool known[TABLE_HELD] = {false};
+    bool ok = find_uses(list, uses, known, error);
     for (size_t i = 0; ok && i < list->row_count; i++) {
         struct buf key = BUF_INIT;
         key_add(&key, store->queue_key, KEY_HELD, list->rows[i].cells[1]);
@@ -325,7 +363,8 @@ static bool flush_running(struct list *list, struct buf *error) {
         ok = reply != NULL;
         const char *start =
             ok && reply->type == REDIS_REPLY_STRING ? strrchr(reply->str, '.') : NULL;
-        show_running(list, &list->rows[i], start ? strtoull(start + 1, NULL, 10) : 0);
+        show_running(list, &list->rows[i], start ? strtoull(start + 1, NULL, 10) : 0,
+                     known[i] ? &uses[i] : NULL);
         if (reply)
             freeReplyObject(reply);
     }
@@ -430,7 +469,7 @@ static bool check_all(const struct session *session, const struct args *args, st
         free(list);
     }
     select_free(&select);
-    return ok;
+    return ok && (session->json || families_note_greedy(session, store, error));
 }
 
 static int check_task(struct session *session, const struct args *args) {
@@ -454,7 +493,9 @@ const struct verb verb_check_task = {
              "cancelled ones, and the second line splits them up. Then a list for each.\n\n"
              "A list set to false is left out. As soon as one is set to true, only those "
              "that are get shown: --failed is the list of failed tasks and nothing else. "
-             "Filters apply to the lists, never to the counts.\n\n"
+             "Filters apply to the lists, never to the counts. Of running tasks it shows what "
+             "their workers measured last. Where tasks ask for far more memory than like ones "
+             "took, it says so at the end (showFamily has them all).\n\n"
              "With --json the first line is an object with the counts, and every line after "
              "it is an object for one task.\n\n"
              "  redisManager checkTask --finished false --todo false --in_progress false --failed "

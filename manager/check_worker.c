@@ -8,11 +8,13 @@
 #include "manager/workers.h"
 
 static const struct table_column columns[] = {
-    {"WORKER", ALIGN_LEFT},    {"HOST", ALIGN_LEFT},    {"STATE", ALIGN_LEFT},
-    {"REPORT", ALIGN_RIGHT},   {"CORES", ALIGN_RIGHT},  {"PROMISED", ALIGN_RIGHT},
-    {"FREE", ALIGN_RIGHT},     {"MEMORY", ALIGN_RIGHT}, {"RUNS", ALIGN_RIGHT},
-    {"FINISHED", ALIGN_RIGHT}, {"FAILED", ALIGN_RIGHT}, {"REMARK", ALIGN_LEFT}};
+    {"WORKER", ALIGN_LEFT},  {"HOST", ALIGN_LEFT},      {"STATE", ALIGN_LEFT},
+    {"REPORT", ALIGN_RIGHT}, {"CORES", ALIGN_RIGHT},    {"PROMISED", ALIGN_RIGHT},
+    {"USED", ALIGN_RIGHT},   {"FREE", ALIGN_RIGHT},     {"MEMORY", ALIGN_RIGHT},
+    {"RUNS", ALIGN_RIGHT},   {"FINISHED", ALIGN_RIGHT}, {"FAILED", ALIGN_RIGHT}};
 #define COLUMNS (sizeof columns / sizeof *columns)
+static const struct table_column gpu_column = {"GPUS", ALIGN_RIGHT};
+static const struct table_column remark_column = {"REMARK", ALIGN_LEFT};
 
 struct show {
     const struct session *session;
@@ -53,7 +55,20 @@ static void add_remark(struct buf *text, const struct worker_view *view) {
     }
 }
 
-static void add_row(struct table *table, const struct worker_view *view, bool remarks) {
+/* Cards promised to tasks and in all. */
+static void add_gpus(struct table *table, const struct worker_view *view) {
+    struct buf text = BUF_INIT;
+    if (view->gpus) {
+        units_add_milli(&text, view->live ? view->gpu_mpromised : 0);
+        buf_addf(&text, "/%llu", (unsigned long long)view->gpus);
+    } else {
+        buf_addc(&text, '-');
+    }
+    table_cells(table, text.data);
+    buf_free(&text);
+}
+
+static void add_row(struct table *table, const struct worker_view *view, bool gpus, bool remarks) {
     struct buf text = BUF_INIT;
     table_cells(table, view->name);
     table_cells(table, view->host);
@@ -67,11 +82,14 @@ static void add_row(struct table *table, const struct worker_view *view, bool re
     units_add_milli(&text, view->mcpu);
     table_cells(table, text.data);
     add_bytes(table, view->live ? view->mem_promised : 0);
+    add_bytes(table, view->live ? view->mem_used : 0);
     add_bytes(table, view->live ? view->mem_available : 0);
     add_bytes(table, view->mem);
     table_cellf(table, "%llu", (unsigned long long)view->held);
     table_cellf(table, "%llu", (unsigned long long)view->finished);
     table_cellf(table, "%llu", (unsigned long long)view->failed);
+    if (gpus)
+        add_gpus(table, view);
     buf_clear(&text);
     add_remark(&text, view);
     if (remarks)
@@ -105,12 +123,21 @@ static bool keep_worker(const struct store_worker *worker, void *arg) {
 
 static void print_table(const struct show *show) {
     struct buf remarks = BUF_INIT;
-    for (size_t i = 0; i < show->count; i++)
+    struct table_column shown[COLUMNS + 2];
+    size_t count = COLUMNS;
+    bool gpus = false;
+    memcpy(shown, columns, sizeof columns);
+    for (size_t i = 0; i < show->count; i++) {
         add_remark(&remarks, &show->views[i]);
-    struct table *table =
-        table_new(show->session->out, columns, remarks.len ? COLUMNS : COLUMNS - 1);
+        gpus = gpus || show->views[i].gpus > 0;
+    }
+    if (gpus)
+        shown[count++] = gpu_column;
+    if (remarks.len)
+        shown[count++] = remark_column;
+    struct table *table = table_new(show->session->out, shown, count);
     for (size_t i = 0; i < show->count; i++)
-        add_row(table, &show->views[i], remarks.len > 0);
+        add_row(table, &show->views[i], gpus, remarks.len > 0);
     table_free(table);
     buf_free(&remarks);
 }
@@ -167,8 +194,9 @@ const struct verb verb_check_worker = {
     .max_operands = VERB_ANY,
     .summary = "one line a worker",
     .about = "For each worker, or those named: host, state, age of its last report, cores "
-             "promised to tasks and in all, memory promised, free and in all, tasks that run "
-             "now, tasks it finished and tries that failed there. States are run, drain, stop, "
+             "promised to tasks and in all, memory promised, used by tasks, free and in all, tasks "
+             "that run now, tasks it finished and tries that failed there, GPUs "
+             "promised and in all where there are any. States are run, drain, stop, "
              "paused (it failed one task after the other; resumeWorker) and lost: silent for "
              "longer than its lease; its tasks went back to todo. A worker may be kept free for a "
              "large task that small ones were taken before for longer than starve_after.",

@@ -1,15 +1,16 @@
 # bash completion for redisManager, written by `redisManager completion bash`.
 # shellcheck shell=bash disable=SC2207
-_redisManager_verbs='initRedis loadTask addTask checkTask checkWorker showTask taskOutput waitTask exportTask cancelTask holdTask releaseTask setTask cleanup removeFinishedTask moveInProgressTaskToTodo moveFailedTaskToTodo drainWorker resumeWorker stopWorker help completion manual'
+_redisManager_verbs='initRedis loadTask addTask checkTask checkWorker showTask showFamily taskOutput waitTask exportTask cancelTask holdTask releaseTask setTask cleanup removeFinishedTask moveInProgressTaskToTodo moveFailedTaskToTodo drainWorker resumeWorker stopWorker help completion manual'
 _redisManager_globals=' --redis --redis_host --redis_port --redis_pass --sentinel_pass --redis_db --queue --log_level --log_format --max_retry_per_task --max_losses --retry_backoff --retry_backoff_max --keep_finished --keep_finished_days --keep_output_bytes --wait_replicas --conf --quiet --help --version --task'
 _redisManager_options() {
     case $1 in
     initRedis) echo '--help --force --json' ;;
     loadTask) echo '--help --taskfile --format --name --dry_run --retry_failed --progress --json' ;;
-    addTask) echo '--help --type --priority --min_dram --min_cpu --dry_run --retry_failed --name --timeout --retries --backoff --cwd --env --after --after_any --repeat --gpu --gpu_mem --labels --output --leftovers --arg --json' ;;
+    addTask) echo '--help --type --priority --min_dram --min_cpu --dry_run --retry_failed --name --timeout --retries --backoff --cwd --env --after --after_any --repeat --gpu --gpu_mem --labels --output --leftovers --arg --limit --pin --json' ;;
     checkTask) echo '--help --todo --in_progress --finished --failed --failed_reason --print_result --limit --name --type --include --exclude --state --priority --worker --json' ;;
     checkWorker) echo '--help --json' ;;
     showTask) echo '--help --json' ;;
+    showFamily) echo '--help --include --exclude --limit --json' ;;
     taskOutput) echo '--help --follow --stream --json' ;;
     waitTask) echo '--help --name --timeout --progress --json' ;;
     exportTask) echo '--help --format --file --limit --with_output --name --type --include --exclude --state --priority --worker --json' ;;
@@ -79,13 +80,14 @@ _redisManager_value() {
     *.output) COMPREPLY=($(compgen -W 'auto keep redis' -- "$2")) ;;
     *.leftovers) COMPREPLY=($(compgen -W 'kill wait' -- "$2")) ;;
     *.arg) COMPREPLY=() ;;
+    *.limit) COMPREPLY=($(compgen -W 'soft hard' -- "$2")) ;;
+    *.pin) COMPREPLY=($(compgen -W 'none core numa' -- "$2")) ;;
     *.todo) COMPREPLY=($(compgen -W 'true false' -- "$2")); [[ $2 == '' || -n ${COMPREPLY[0]} ]] ;;
     *.in_progress) COMPREPLY=($(compgen -W 'true false' -- "$2")); [[ $2 == '' || -n ${COMPREPLY[0]} ]] ;;
     *.finished) COMPREPLY=($(compgen -W 'true false' -- "$2")); [[ $2 == '' || -n ${COMPREPLY[0]} ]] ;;
     *.failed) COMPREPLY=($(compgen -W 'true false' -- "$2")); [[ $2 == '' || -n ${COMPREPLY[0]} ]] ;;
     *.failed_reason) COMPREPLY=($(compgen -W 'true false' -- "$2")); [[ $2 == '' || -n ${COMPREPLY[0]} ]] ;;
     *.print_result) COMPREPLY=($(compgen -W 'true false' -- "$2")); [[ $2 == '' || -n ${COMPREPLY[0]} ]] ;;
-    *.limit) COMPREPLY=() ;;
     *.include) COMPREPLY=() ;;
     *.exclude) COMPREPLY=() ;;
     *.state) COMPREPLY=($(compgen -P "${2%"${2##*,}"}" -W 'waiting todo in_progress finished failed delayed held cancelled' -- "${2##*,}")) ;;
@@ -110,6 +112,7 @@ _redisManager_operand() {
     checkTask) ;;
     checkWorker) ;;
     showTask) ;;
+    showFamily) ;;
     taskOutput) ;;
     waitTask) ;;
     exportTask) ;;

@@ -1,16 +1,48 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/need.h"
 #include "common/option.h"
 #include "common/units.h"
 #include "manager/command.h"
 #include "manager/output.h"
 #include "manager/print.h"
+#include "manager/use.h"
 #include "manager/view.h"
 #include "manager/whynot.h"
 
 /* --- JSON ---------------------------------------------------------------------------------------
  */
+
+/* What its worker said last that it uses. */
+static bool find_use(const struct store_detail *detail, struct use *use) {
+    json_t *stats = json_loadb(detail->stats.data, detail->stats.len, 0, NULL);
+    bool known = use_read(stats, detail->task.id, use);
+    json_decref(stats);
+    return known;
+}
+
+/* Appends "min_dram raised from 2.0 GiB to 4.0 GiB after a return (used 3.1 GiB)", if that is why
+ * it asks for what it does. */
+static void add_raised(struct buf *text, const struct store_detail *detail) {
+    struct slice log = detail->task.log;
+    struct try_entry entry;
+    struct buf now = BUF_INIT;
+    buf_adds(&now, " to ");
+    view_add_mem(&now, detail->task.head.mem_bytes);
+    while (try_log_next(&log, &entry)) {
+        size_t len;
+        const char *note = need_raised_note(entry.reason.data, entry.reason.len, &len);
+        if (!note || len < now.len || memcmp(note + len - now.len, now.data, now.len) != 0)
+            continue;
+        buf_clear(text);
+        buf_add(text, note, len);
+        buf_adds(text, " after a return (used ");
+        units_add_bytes(text, entry.maxrss_kib * 1024);
+        buf_addc(text, ')');
+    }
+    buf_free(&now);
+}
 
 static json_t *output_json(const struct store_task *task) {
     struct output output;
@@ -39,6 +71,12 @@ static void print_detail_json(const struct session *session, const struct store_
     json_object_set_new(object, "since", view_time_json(detail->started_ms));
     json_object_set_new(object, "due", view_time_json(detail->due_ms));
     json_object_set_new(object, "output", output_json(&detail->task));
+    struct use use;
+    json_object_set_new(object, "use", find_use(detail, &use) ? use_json(&use) : json_null());
+    struct buf raised = BUF_INIT;
+    add_raised(&raised, detail);
+    json_object_set_new(object, "raised", raised.len ? json_string(raised.data) : json_null());
+    buf_free(&raised);
     json_object_set_new(object, "try_log", view_tries_json(detail->task.log));
     json_object_set(object, "why_not_running", why);
     print_json(session->out, object);
@@ -90,6 +128,17 @@ static void put_request(const struct session *session, const struct store_task *
     units_add_milli(&text, task->head.mcpu);
     buf_adds(&text, task->head.mcpu == 1000 ? " core" : " cores");
     put_text(session, "request", &text);
+}
+
+static void put_memory(const struct session *session, const struct store_detail *detail) {
+    struct buf text = BUF_INIT;
+    struct use use;
+    add_raised(&text, detail);
+    put_text(session, "raised", &text);
+    if (find_use(detail, &use)) {
+        use_add(&text, &use);
+        put_text(session, "uses", &text);
+    }
 }
 
 /* Everything that `#@` could say, but the name. */
@@ -259,6 +308,7 @@ static void print_detail(const struct session *session, const struct store_detai
     if (name)
         put(session, "name", name->value, name->len);
     put_request(session, task);
+    put_memory(session, detail);
     put_options(session, &task->task);
     put_after(session, after);
     view_add_time(&loaded, task->head.loaded_ms);

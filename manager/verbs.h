@@ -15,6 +15,7 @@
     X(check_task) \
     X(check_worker) \
     X(show_task) \
+    X(show_family) \
     X(task_output) \
     X(wait_task) \
     X(export_task) \

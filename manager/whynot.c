@@ -160,7 +160,25 @@ static bool in_list(const char *list, const char *word) {
     return false;
 }
 
+/* Whether the worker has cards for `gpu:MILLI`, or one with `gpu_mem:BYTES`, were they all free. */
+static bool has_cards(const struct worker_view *view, const char *word) {
+    const json_t *cards = json_object_get(view->info, "gpus");
+    uint64_t number = strtoull(strchr(word, ':') + 1, NULL, 10);
+    if (strncmp(word, "gpu:", 4) == 0)
+        return json_array_size(cards) * 1000 >= number;
+    for (size_t i = 0; i < json_array_size(cards); i++) {
+        json_int_t mem = json_integer_value(json_object_get(json_array_get(cards, i), "memory"));
+        if (mem > 0 && (uint64_t)mem >= number)
+            return true;
+    }
+    return false;
+}
+
 static bool has_word(const struct worker_view *view, const char *word) {
+    if (strncmp(word, "family:", 7) == 0) /* it asks nothing of a worker */
+        return true;
+    if (strncmp(word, "gpu", 3) == 0)
+        return has_cards(view, word);
     const char *caps = json_string_value(json_object_get(view->info, "caps"));
     return in_list(caps, word);
 }
@@ -229,6 +247,25 @@ static bool fit_worker(const struct store_worker *worker, void *arg) {
     return true;
 }
 
+/* A word of a task's requires, for people. */
+static void add_word(struct buf *out, const char *word) {
+    const char *value = strchr(word, ':');
+    uint64_t number = value ? strtoull(value + 1, NULL, 10) : 0;
+    if (strncmp(word, "label:", 6) == 0) {
+        buf_addf(out, "the label %s", word + 6);
+    } else if (strncmp(word, "gpu:", 4) == 0) {
+        units_add_milli(out, number);
+        buf_adds(out, number > 1000 ? " GPUs" : " GPU");
+    } else if (strncmp(word, "gpu_mem:", 8) == 0) {
+        buf_adds(out, "a GPU with ");
+        units_add_bytes(out, number);
+    } else if (strcmp(word, "limit") == 0 || strcmp(word, "pin") == 0) {
+        buf_addf(out, "a supervisor that knows %s", word[0] == 'l' ? "limit=hard" : "pin=");
+    } else {
+        buf_adds(out, word);
+    }
+}
+
 /* Needs that no live worker meets at all. */
 static void say_unmet(const struct fit *fit, json_t *why) {
     const struct task_head *head = &fit->task->head;
@@ -249,10 +286,11 @@ static void say_unmet(const struct fit *fit, json_t *why) {
             fit->most_mcpu_name, most.data);
     }
     for (size_t i = 0; i < fit->word_count; i++)
-        if (!fit->met[i])
-            say(why, "it needs %s%s, which no live worker has",
-                strncmp(fit->words[i], "label:", 6) ? "" : "the label ",
-                fit->words[i] + (strncmp(fit->words[i], "label:", 6) ? 0 : 6));
+        if (!fit->met[i]) {
+            buf_clear(&needs);
+            add_word(&needs, fit->words[i]);
+            say(why, "it needs %s, which no live worker has", needs.data);
+        }
     if (json_array_size(why) == before)
         say(why, "no live worker has all that it needs at the same time");
     buf_free(&needs);

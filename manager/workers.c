@@ -16,6 +16,17 @@ static uint64_t number_of(const json_t *object, const char *key) {
     return number > 0 ? (uint64_t)number : 0;
 }
 
+/* A card in stats: [UUID, used, total, utilisation, tasks, thousandths promised]. */
+static void count_gpus(struct worker_view *view) {
+    const json_t *cards = json_object_get(view->stats, "gpus");
+    view->gpus = json_array_size(cards);
+    for (size_t i = 0; i < view->gpus; i++)
+        view->gpu_mpromised +=
+            (uint64_t)json_integer_value(json_array_get(json_array_get(cards, i), 5));
+    if (!cards) /* before the first report */
+        view->gpus = json_array_size(json_object_get(view->info, "gpus"));
+}
+
 void worker_view_init(struct worker_view *view, const struct store_worker *worker,
                       const struct store_reservations *reserved) {
     json_t *info = json_loadb(worker->info.data, worker->info.len, 0, NULL);
@@ -32,6 +43,7 @@ void worker_view_init(struct worker_view *view, const struct store_worker *worke
         .mem = number_of(info, "memory"),
         .mem_promised = number_of(stats, "mem_promised"),
         .mem_available = number_of(stats, "mem_available"),
+        .mem_used = number_of(stats, "mem_used"),
         .held = worker->held,
         .finished = worker->finished,
         .failed = worker->failed,
@@ -40,6 +52,7 @@ void worker_view_init(struct worker_view *view, const struct store_worker *worke
         .info = info,
         .stats = stats,
     };
+    count_gpus(view);
     view->want = view->own_want = xstrndup(worker->want.data, worker->want.len);
     /* Before the first report there are no stats: it does what it was asked to. */
     view->state = view->live ? text_of(stats, "mode", *view->want ? view->want : "run") : "lost";
@@ -52,6 +65,34 @@ void worker_view_free(struct worker_view *view) {
     free(view->own_want);
     json_decref(view->info);
     json_decref(view->stats);
+}
+
+static const char *card_name(const struct worker_view *view, const char *uuid) {
+    const json_t *cards = json_object_get(view->info, "gpus");
+    for (size_t i = 0; uuid && i < json_array_size(cards); i++) {
+        const json_t *card = json_array_get(cards, i);
+        if (strcmp(text_of(card, "uuid", ""), uuid) == 0)
+            return text_of(card, "name", "");
+    }
+    return "";
+}
+
+static json_t *gpus_json(const struct worker_view *view) {
+    const json_t *cards = json_object_get(view->stats, "gpus");
+    json_t *list = json_array();
+    for (size_t i = 0; i < json_array_size(cards); i++) {
+        const json_t *card = json_array_get(cards, i);
+        const char *uuid = json_string_value(json_array_get(card, 0));
+        json_int_t n[6];
+        for (size_t k = 1; k < 6; k++)
+            n[k] = json_integer_value(json_array_get(card, k));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:f}", "uuid",
+                                              uuid ? uuid : "", "name", card_name(view, uuid),
+                                              "used_bytes", n[1], "memory_bytes", n[2],
+                                              "utilization_percent", n[3], "tasks", n[4],
+                                              "promised", (double)n[5] / 1000));
+    }
+    return list;
 }
 
 json_t *worker_view_json(const struct worker_view *view) {
@@ -73,6 +114,8 @@ json_t *worker_view_json(const struct worker_view *view) {
                         json_integer((json_int_t)view->mem_promised));
     json_object_set_new(object, "memory_available_bytes",
                         json_integer((json_int_t)view->mem_available));
+    json_object_set_new(object, "memory_used_bytes", json_integer((json_int_t)view->mem_used));
+    json_object_set_new(object, "gpus", gpus_json(view));
     json_object_set_new(object, "in_progress", json_integer((json_int_t)view->held));
     json_object_set_new(object, "finished", json_integer((json_int_t)view->finished));
     json_object_set_new(object, "failed", json_integer((json_int_t)view->failed));

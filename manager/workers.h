@@ -17,8 +17,9 @@ struct worker_view {
     const char *want, *reason, *labels; /* "" for nothing; reason: why it is paused */
     uint64_t report_ms, now_ms;
     uint64_t mcpu, mcpu_promised;
-    uint64_t mem, mem_promised, mem_available; /* bytes */
-    uint64_t held, finished, failed;           /* tasks */
+    uint64_t mem, mem_promised, mem_available, mem_used; /* bytes; used: by running tasks */
+    uint64_t gpus, gpu_mpromised;    /* cards; thousandths of them that are promised */
+    uint64_t held, finished, failed; /* tasks */
     bool live, idle;
     const struct store_reservation *reserved; /* borrowed; NULL: it is not kept free for a task */
     json_t *info, *stats;                     /* owned; host, … borrow from them */

@@ -13,11 +13,7 @@ struct room admission_largest(const struct capacity *capacity) {
 
 struct room admission_room(const struct capacity *capacity, const struct load *load) {
     struct room room = admission_largest(capacity);
-    room.mem_bytes -= MIN(room.mem_bytes, load->mem_promised_bytes);
-    uint64_t available = load->mem_available_bytes > capacity->reserve_bytes
-                             ? load->mem_available_bytes - capacity->reserve_bytes
-                             : 0;
-    room.mem_bytes = MIN(room.mem_bytes, available);
+    room.mem_bytes = MIN(room.mem_bytes, load->mem_room_bytes);
     room.mcpu -= (uint32_t)MIN((uint64_t)room.mcpu, load->mcpu_promised);
     room.slots -= MIN(room.slots, load->running);
     return room;

@@ -11,15 +11,14 @@
 /* What the worker may use in all. */
 struct capacity {
     uint64_t mem_bytes;     /* for tasks: what the machine or --memory gives */
-    uint64_t reserve_bytes; /* kept free: min_dram_gb_accept_new_task */
+    uint64_t reserve_bytes; /* kept free: the larger of accept and trigger (memroom.h) */
     uint32_t mcpu;          /* thousandths of a core */
     uint32_t slots;         /* tasks at the same time */
 };
 
-/* What its tasks were promised, and what the machine has left by its own account. */
+/* What is taken of it. */
 struct load {
-    uint64_t mem_promised_bytes;
-    uint64_t mem_available_bytes; /* MemAvailable, or the nearest cgroup limit's rest */
+    uint64_t mem_room_bytes; /* left for tasks that start now: memroom_room */
     uint64_t mcpu_promised;
     uint32_t running;
 };

@@ -59,8 +59,12 @@ void agent_wake(struct agent *a, uint64_t ms) {
 
 void agent_kill(struct agent *a, struct run *run, enum wire_why why, uint64_t grace_ms) {
     struct wire_kill kill = {run->slot, (uint32_t)why, (uint32_t)grace_ms};
-    if (run->state == RUN_STARTED && run->in_supervisor && !a->super_gone)
-        superlink_send(a->super, WIRE_KILL, &kill, sizeof kill, NULL, 0);
+    if (run->state != RUN_STARTED || !run->in_supervisor || a->super_gone)
+        return;
+    superlink_send(a->super, WIRE_KILL, &kill, sizeof kill, NULL, 0);
+    if (run->memory.end_why == WIRE_WHY_NONE)
+        run->memory.end_used_bytes = memory_used(a, run);
+    run_end_asked(run, why, grace_ms);
 }
 
 static size_t unfinished(const struct agent *a) {
@@ -181,6 +185,7 @@ static void agent_step(uv_prepare_t *prepare) {
     if (a->super_ready && !a->ended) {
         lease_step(a);
         claim_start_ready(a);
+        memory_step(a);
         report_step(a);
         claim_step(a);
         replicas_step(a);
@@ -201,7 +206,7 @@ static void hex64(char out[17], uint64_t value) {
 }
 
 static void on_welcome(struct agent *a, const struct wire_welcome *w) {
-    if (w->version != WIRE_VERSION) {
+    if (w->version < WIRE_VERSION_OLDEST || w->version > WIRE_VERSION) {
         log_event(LOG_ERROR, "supervisor_version", kv_uint("theirs", w->version),
                   kv_uint("ours", WIRE_VERSION));
         a->exit_code = EXIT_VERSION;
@@ -213,8 +218,10 @@ static void on_welcome(struct agent *a, const struct wire_welcome *w) {
         w->previous)
         a->lives[a->lives_count++] = (struct statedir_life){w->previous, true};
     a->supervisor_pid = w->supervisor_pid;
+    a->wire_version = w->version;
     runs_init(&a->runs, w->capacity);
     config_measure(a);
+    memory_open(a);
 }
 
 static void on_task(struct agent *a, const char *payload, size_t len) {
@@ -228,6 +235,8 @@ static void on_task(struct agent *a, const char *payload, size_t len) {
     if (run) {
         log_event(LOG_INFO, "task_taken_over", kv_text("task", run->id),
                   kv_uint("try", run->try_number), kv_bool("running", task.running));
+        if (task.running)
+            memory_started(a, run);
         return;
     }
     /* Nobody can report it: it ends, and reconcile gives its task back. */
@@ -246,6 +255,9 @@ static void on_exit_frame(struct agent *a, const struct wire_exit *e) {
     if (!run || run->state != RUN_STARTED)
         return; /* told twice, after a HELLO */
     run_end(&a->runs, run, e);
+    memory_ends(a, run);
+    gpu_free(a, run);
+    pin_free(a, run);
     if (e->leftovers)
         log_event(LOG_INFO, "leftovers_ended", kv_text("task", run->id),
                   kv_uint("processes", e->leftovers));
@@ -274,11 +286,15 @@ static void on_frame(void *arg, uint32_t type, const char *payload, size_t len) 
         on_task(a, payload, len);
     } else if (type == WIRE_READY) {
         a->super_ready = true;
+        gpu_adopt(a);
+        pin_adopt(a);
         take_over_order(a);
     } else if (type == WIRE_STARTED && len == sizeof f.started) {
         struct run *run = runs_in_slot(&a->runs, f.started.slot);
-        if (run)
+        if (run) {
             run->pid = f.started.pid;
+            memory_started(a, run);
+        }
     } else if (type == WIRE_EXIT && len == sizeof f.exit) {
         on_exit_frame(a, &f.exit);
     } else if (type == WIRE_PING) {
@@ -308,6 +324,7 @@ static void on_super_closed(void *arg) {
     a->super_gone = true;
     await_end((pid_t)a->supervisor_pid);
     log_event(LOG_ERROR, "supervisor_gone", kv_uint("tasks", a->runs.lists[RUN_STARTED].count));
+    memory_kill_all(a);
     size_t ended = aftermath_end(a->config->state_dir);
     if (ended)
         log_event(LOG_WARN, "processes_ended", kv_uint("count", ended));
@@ -427,6 +444,7 @@ static void close_handle(uv_handle_t *handle, void *unused) {
 }
 
 static void agent_end(struct agent *a) {
+    memory_close(a, a->left);
     superlink_close(a->super);
     redisio_close(a->redis);
     follow_free(a);
@@ -443,6 +461,10 @@ static void agent_end(struct agent *a) {
     free(a->caps);
     free(a->reconcile_runs);
     endpoint_free(&a->endpoint);
+    buf_free(&a->free_cards);
+    pins_free(a->pins);
+    free(a->gpus);
+    machine_close(a->machine);
 }
 
 int agent_run(int supervisor_fd, struct config *config, const struct config_flags *flags,
@@ -458,8 +480,15 @@ int agent_run(int supervisor_fd, struct config *config, const struct config_flag
     a->attached = attached;
     a->argv = argv;
     a->cmd = (struct cmd)CMD_INIT;
+    a->free_cards = (struct buf)BUF_INIT;
     log_base("worker", config->name);
     if (!endpoint_from_config(&a->endpoint, config, &error)) {
+        fprintf(stderr, "redisWorker: %s\n", error.data);
+        buf_free(&error);
+        return 2;
+    }
+    a->machine = machine_open(config->inventory, "", &error);
+    if (!a->machine) {
         fprintf(stderr, "redisWorker: %s\n", error.data);
         buf_free(&error);
         return 2;

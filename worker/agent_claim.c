@@ -9,25 +9,19 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/need.h"
 #include "worker/launch.h"
+#include "worker/limits.h"
 
 enum {
-    AVAILABLE_MS = 100,  /* how long a reading of free memory is good */
     READY_MS = 250,      /* a task claimed ahead that has not started by then goes back */
-    AUTO_SHARE = 2,      /* min_dram=auto counts for memory / (cores * this) */
     EMPTY_MS = 5000,     /* empty for so long, free memory is what an empty worker has */
     MEASURED_MS = 600000 /* and so long that counts */
 };
 
 static struct room room_now(struct agent *a) {
-    mono_ms_t now = mono_now();
-    if (mono_diff(now, a->available_read) >= AVAILABLE_MS) {
-        a->available_bytes = resources_available("");
-        a->available_read = now;
-    }
     struct load load = {
-        .mem_promised_bytes = a->runs.started_mem_bytes,
-        .mem_available_bytes = a->available_bytes,
+        .mem_room_bytes = memory_room(a),
         .mcpu_promised = a->runs.started_mcpu,
         .running = (uint32_t)a->runs.lists[RUN_STARTED].count,
     };
@@ -39,11 +33,15 @@ static struct room room_when_empty(struct agent *a, const struct room *now) {
     mono_ms_t time = mono_now();
     if (a->runs.lists[RUN_READY].count || a->runs.lists[RUN_STARTED].count) {
         a->empty_since.ms = 0;
-    } else if (a->empty_since.ms == 0) {
-        a->empty_since = time;
-    } else if (mono_diff(time, a->empty_since) >= EMPTY_MS) {
-        a->empty_mem_bytes = now->mem_bytes;
-        a->empty_read = time;
+    } else {
+        if (a->empty_since.ms == 0)
+            a->empty_since = time;
+        /* What the last task had may come back late; before the first there is nothing to wait for.
+         */
+        if (a->runs.last_order == 0 || mono_diff(time, a->empty_since) >= EMPTY_MS) {
+            a->empty_mem_bytes = now->mem_bytes;
+            a->empty_read = time;
+        }
     }
     bool measured = a->empty_read.ms && mono_diff(time, a->empty_read) < MEASURED_MS;
     return admission_empty(&a->capacity, measured ? a->empty_mem_bytes : UINT64_MAX, now);
@@ -61,8 +59,9 @@ static void write_forecast(struct agent *a, const struct room *empty) {
             uint64_t age_ms = (uint64_t)mono_diff(now, run->claimed);
             uint64_t timeout_ms =
                 run->timeout_ms == UINT64_MAX ? (uint64_t)a->config->timeout_ms : run->timeout_ms;
-            promises[count++] = (struct promise){
-                run->mem_bytes, run->mcpu, admission_left_ms(age_ms, a->mean_wall_us, timeout_ms)};
+            promises[count++] =
+                (struct promise){i == 0 ? memory_frees(a, run) : run->held_bytes, run->mcpu,
+                                 admission_left_ms(age_ms, a->mean_wall_us, timeout_ms)};
         }
     admission_forecast(&forecast, empty, promises, count);
     free(promises);
@@ -73,9 +72,10 @@ static void write_forecast(struct agent *a, const struct room *empty) {
                                 forecast.points[i].mcpu);
 }
 
-static uint64_t auto_mem_bytes(const struct agent *a) {
-    uint64_t cores = (a->capacity.mcpu + 999) / 1000;
-    return a->capacity.mem_bytes / (cores ? cores : 1) / AUTO_SHARE;
+/* What min_dram=auto counts for while its family is not known. */
+static uint64_t auto_mem_bytes(const struct agent *a, const struct room *most) {
+    uint64_t share = need_unknown(a->capacity.mem_bytes, a->capacity.mcpu);
+    return share < most->mem_bytes ? share : most->mem_bytes;
 }
 
 /* --- starting -------------------------------------------------------------------------------- */
@@ -102,14 +102,39 @@ static void refuse(struct agent *a, struct run *run, const char *why) {
     how.start_wall_ms = how.end_wall_ms = (uint64_t)wall_now().ms;
     run->start_error = xstrdup(why);
     run_end(&a->runs, run, &how);
+    memory_ends(a, run);
+    gpu_free(a, run);
+    pin_free(a, run);
     run->fate = RUN_REFUSED;
+}
+
+/* What limit=hard becomes here, the cgroup that the try is born in, and its CPUs. */
+static void confine(struct agent *a, struct run *run, struct limits *limits,
+                    struct cgroup_entry *entry) {
+    struct buf error = BUF_INIT;
+    limits_choose(cgroups_abilities(a->memory.cgroups), run->placement, limits);
+    if (!memory_starts(a, run, &limits->cgroup, entry, &error)) {
+        log_event(LOG_WARN, "limit_without_cgroup", kv_text("task", run->id),
+                  kv_text("why", error.data));
+        limits_choose(NULL, run->placement, limits);
+        memory_starts(a, run, &limits->cgroup, entry, &error);
+    }
+    pin_place(a, run, limits->pin);
+    buf_free(&error);
 }
 
 static void start(struct agent *a, struct run *run) {
     struct launch launch;
     struct buf error = BUF_INIT, script = BUF_INIT;
+    struct limits limits;
+    struct cgroup_entry entry;
+    confine(a, run, &limits, &entry);
     buf_addf(&script, "%s/out/%u.sh", a->config->state_dir, run->slot);
-    if (!launch_make(&launch, run, a->config, script.data, &error) ||
+    struct launch_extra extra = {.entry = run->memory.in_cgroup ? &entry : NULL,
+                                 .data_bytes = limits.data_bytes,
+                                 .oom_score_adj = run->memory.oom_score_adj,
+                                 .wire_version = a->wire_version};
+    if (!launch_make(&launch, run, a->config, &extra, script.data, &error) ||
         (launch.script.len && !write_script(script.data, &launch.script, &error))) {
         refuse(a, run, error.data);
     } else {
@@ -135,9 +160,13 @@ void claim_start_ready(struct agent *a) {
     struct room room = room_now(a);
     while (may_start && ready->first) {
         struct run *run = ready->first;
-        if (!admission_fits(&room, run->mem_bytes, run->mcpu) || !run_start(&a->runs, run))
+        if (!admission_fits(&room, run->mem_bytes, run->mcpu) || !gpu_place(a, run))
             break;
-        room.mem_bytes -= run->mem_bytes;
+        if (!run_start(&a->runs, run)) {
+            gpu_free(a, run);
+            break;
+        }
+        room.mem_bytes -= run->held_bytes;
         room.mcpu -= run->mcpu;
         room.slots--;
         start(a, run);
@@ -175,12 +204,12 @@ static void draw_identity(struct claim_args *claim) {
 static void take_tasks(struct agent *a, const redisReply *reply,
                        const struct claim_answer *answer) {
     for (size_t i = 0; i < answer->count; i++) {
-        struct claimed task;
+        struct claimed task = {.id = ""};
         bool there = claim_task(reply, &a->claim, i, &task);
         if (there && task.record.len == 0)
             continue; /* asked again: the queue took this one back in between */
-        if (!there ||
-            !run_add(&a->runs, task.id, task.nonce, task.record, a->claim.auto_mem_bytes)) {
+        struct run_share share = {task.need_bytes, task.hold_bytes};
+        if (!there || !run_add(&a->runs, task.id, task.nonce, task.record, share)) {
             log_event(LOG_ERROR, "claim_unreadable", kv_uint("index", i));
             a->reconcile_wanted = true; /* gives back what could not be read */
         }
@@ -286,19 +315,22 @@ void claim_step(struct agent *a) {
     if (room.slots == 0)
         return;
     write_forecast(a, &most);
+    buf_clear(&a->free_cards);
+    gpu_free_text(a, &a->free_cards);
     a->claim = (struct claim_args){
         .worker = a->config->name,
         .session = a->session,
         .free_mem_bytes = room.mem_bytes,
         .free_mcpu = room.mcpu,
         .slots = room.slots < slots_most ? room.slots : slots_most,
-        .auto_mem_bytes = auto_mem_bytes(a),
+        .auto_mem_bytes = auto_mem_bytes(a, &most),
         .caps = a->caps,
         .rank = a->claim_rank > 0 ? (uint32_t)a->claim_rank : 0,
         .most_mem_bytes = most.mem_bytes,
         .most_mcpu = most.mcpu,
         .starve_after_ms = (uint64_t)a->config->starve_after_ms,
         .forecast = a->forecast,
+        .gpus = a->free_cards.data,
     };
     draw_identity(&a->claim);
     send_claim(a);

@@ -8,6 +8,7 @@
 
 #include "common/log.h"
 #include "version.h"
+#include "worker/launch.h"
 
 static int64_t file_mtime_ns(const char *path) {
     struct stat st;
@@ -16,11 +17,13 @@ static int64_t file_mtime_ns(const char *path) {
     return st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec;
 }
 
-/* The words a worker can satisfy in a task's requires: its labels. */
-static char *make_caps(const struct config *config) {
+/* The words a worker can satisfy in a task's requires: its labels, and what it can confine. */
+static char *make_caps(const struct agent *a) {
     struct buf caps = BUF_INIT;
     buf_addc(&caps, ',');
-    const char *at = config->labels;
+    if (launch_confines(a->wire_version))
+        buf_adds(&caps, "limit,pin,");
+    const char *at = a->config->labels;
     while (*at) {
         size_t len = strcspn(at, ",");
         if (len)
@@ -34,12 +37,14 @@ static char *make_info(const struct agent *a) {
     struct buf boot = BUF_INIT;
     resources_boot_id(&boot);
     json_t *info = json_pack(
-        "{s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:I}", "host", agent_node(),
-        "pid", (json_int_t)a->supervisor_pid, "agent_pid", (json_int_t)getpid(), "boot", boot.data,
-        "mcpu", (json_int_t)a->capacity.mcpu, "memory", (json_int_t)a->capacity.mem_bytes,
-        "reserve", (json_int_t)a->capacity.reserve_bytes, "slots", (json_int_t)a->capacity.slots,
-        "caps", a->caps, "labels", a->config->labels, "state_dir", a->config->state_dir, "version",
+        "{s:s, s:I, s:I, s:s, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:s, s:s, s:I}", "host",
+        agent_node(), "pid", (json_int_t)a->supervisor_pid, "agent_pid", (json_int_t)getpid(),
+        "boot", boot.data, "mcpu", (json_int_t)a->capacity.mcpu, "memory",
+        (json_int_t)a->capacity.mem_bytes, "reserve", (json_int_t)a->capacity.reserve_bytes,
+        "trigger", (json_int_t)a->trigger_bytes, "slots", (json_int_t)a->capacity.slots, "caps",
+        a->caps, "labels", a->config->labels, "state_dir", a->config->state_dir, "version",
         DISTCOMP_VERSION, "started", (json_int_t)wall_now().ms);
+    machine_describe(a->machine, info);
     char *text = json_dumps(info, JSON_COMPACT);
     json_decref(info);
     buf_free(&boot);
@@ -47,17 +52,18 @@ static char *make_info(const struct agent *a) {
 }
 
 void config_measure(struct agent *a) {
-    struct resources r;
-    resources_read(&r, "");
-    a->capacity.mem_bytes = a->config->memory_bytes ? a->config->memory_bytes : r.mem_total_bytes;
-    a->capacity.reserve_bytes = config_accept_bytes(a->config, a->capacity.mem_bytes);
-    a->capacity.mcpu = a->config->cpus_mcpu ? a->config->cpus_mcpu : r.mcpu;
-    uint32_t slots = (uint32_t)a->config->max_tasks;
-    a->capacity.slots = slots ? slots : 16 * ((a->capacity.mcpu + 999) / 1000);
-    a->available_bytes = r.mem_available_bytes;
-    a->available_read = mono_now();
+    struct machine_use use;
+    machine_use(a->machine, a->config, &use);
+    a->trigger_bytes = use.return_bytes;
+    a->capacity = (struct capacity){
+        .mem_bytes = use.mem_bytes,
+        .reserve_bytes =
+            use.reserve_bytes > use.return_bytes ? use.reserve_bytes : use.return_bytes,
+        .mcpu = use.mcpu,
+        .slots = use.slots,
+    };
     free(a->caps);
-    a->caps = make_caps(a->config);
+    a->caps = make_caps(a);
     free(a->info);
     a->info = make_info(a);
     if (!a->config_mtime_ns)

@@ -157,21 +157,22 @@ static void on_renew(void *arg, const redisReply *reply) {
     cancel_runs(a, reply, answer.cancels);
 }
 
-static char *make_stats(const struct agent *a) {
+static char *make_stats(struct agent *a) {
     static const char *const modes[] = {"run", "drain", "stop", "return"};
     const char *mode = modes[a->mode];
     if (a->paused)
         mode = "paused";
     else if (a->slow_ms && a->mode == MODE_RUN)
         mode = "slow";
-    json_t *stats =
-        json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "mode", mode, "running",
-                  (json_int_t)a->runs.lists[RUN_STARTED].count, "ready",
-                  (json_int_t)a->runs.lists[RUN_READY].count, "unreported",
-                  (json_int_t)a->runs.lists[RUN_ENDED].count, "mem_promised",
-                  (json_int_t)a->runs.started_mem_bytes, "mem_available",
-                  (json_int_t)a->available_bytes, "mcpu_promised", (json_int_t)a->runs.started_mcpu,
-                  "tries", (json_int_t)a->tries_done, "stale", (json_int_t)a->stale_reports);
+    json_t *stats = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "mode", mode, "running",
+                              (json_int_t)a->runs.lists[RUN_STARTED].count, "ready",
+                              (json_int_t)a->runs.lists[RUN_READY].count, "unreported",
+                              (json_int_t)a->runs.lists[RUN_ENDED].count, "mem_promised",
+                              (json_int_t)a->runs.started_mem_bytes, "mcpu_promised",
+                              (json_int_t)a->runs.started_mcpu, "tries", (json_int_t)a->tries_done,
+                              "stale", (json_int_t)a->stale_reports);
+    memory_stats(a, stats);
+    gpu_stats(a, stats);
     if (a->health_reason)
         json_object_set_new(stats, "reason", json_string(a->health_reason));
     char *text = json_dumps(stats, JSON_COMPACT);

@@ -25,6 +25,7 @@ void report_keep_recent(struct agent *a, const struct run *run, struct result *r
     r->loaded = run->loaded;
     r->outcome = result->outcome;
     r->delay_ms = result->delay_ms;
+    r->memory = result->memory;
     r->entry = result->entry; /* taken over */
     r->output = result->output;
     result->entry = result->output = (struct buf)BUF_INIT;
@@ -101,7 +102,7 @@ static void log_result(const struct run *run, const struct result *result, const
               kv_uint("try", run->try_number),
               kv_text("outcome", try_outcome_name(result->outcome)),
               kv_int("status", run->exit.status), kv_uint("wall_us", run->exit.wall_us),
-              kv_text("answer", answer));
+              kv_uint("peak", run->memory.peak_bytes), kv_text("answer", answer));
 }
 
 static void settle(struct agent *a, struct run *run, struct result *result,
@@ -159,16 +160,14 @@ static void on_report(void *arg, const redisReply *reply) {
         agent_wake(a, AGAIN_MS);
 }
 
-static void add_item(struct agent *a, const char *id, uint16_t try_number, const char *nonce,
-                     enum try_outcome outcome, int64_t delay_ms, const struct buf *entry,
-                     const struct buf *output) {
-    struct report_item item = {id,
-                               try_number,
-                               nonce,
-                               outcome,
-                               delay_ms,
-                               {entry->data, entry->len},
-                               {output->data, output->len}};
+static void add_item(struct agent *a, struct report_item item, const struct buf *entry,
+                     const struct buf *output, const struct result_memory *memory) {
+    item.entry = (struct slice){entry->data, entry->len};
+    item.output = (struct slice){output->data, output->len};
+    item.family = (struct slice){memory->family, strlen(memory->family)};
+    item.peak_bytes = memory->peak_bytes;
+    item.promised_bytes = memory->promised_bytes;
+    item.need_bytes = memory->need_bytes;
     report_add(&a->cmd, &item);
 }
 
@@ -193,7 +192,12 @@ static size_t add_recent(struct agent *a, size_t room) {
     size_t added = 0;
     for (; a->recent_again && added < room; a->recent_again = a->recent_again->next, added++) {
         const struct recent *r = a->recent_again;
-        add_item(a, r->id, r->try_number, r->nonce, r->outcome, r->delay_ms, &r->entry, &r->output);
+        struct report_item item = {.id = r->id,
+                                   .try_number = r->try_number,
+                                   .nonce = r->nonce,
+                                   .outcome = r->outcome,
+                                   .delay_ms = r->delay_ms};
+        add_item(a, item, &r->entry, &r->output, &r->memory);
     }
     return added;
 }
@@ -243,8 +247,12 @@ void report_step(struct agent *a) {
             continue;
         struct result *result = &a->report_results[count];
         make_result(a, run, result);
-        add_item(a, run->id, run->try_number, run->nonce, result->outcome, result->delay_ms,
-                 &result->entry, &result->output);
+        struct report_item item = {.id = run->id,
+                                   .try_number = run->try_number,
+                                   .nonce = run->nonce,
+                                   .outcome = result->outcome,
+                                   .delay_ms = result->delay_ms};
+        add_item(a, item, &result->entry, &result->output, &result->memory);
         a->report_runs[count++] = run;
     }
     a->report_recent = add_recent(a, REPORT_MOST - count);

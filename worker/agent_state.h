@@ -5,6 +5,8 @@
  *   agent_config.c  what the worker has and says of itself; conf.json read again
  *   agent_signal.c  what signals mean
  *   agent_claim.c   when and what to claim; starting tasks
+ *   agent_memory.h  memory of running tasks: measured, watched, given back
+ *   agent_gpu.c     which cards a task gets;  agent_pin.c  which CPUs
  *   agent_report.c  results to Redis
  *   agent_replicas.c  and to its replicas (wait_replicas)
  *   agent_lease.c   register, renew, reconcile, maintain, leave
@@ -23,8 +25,11 @@
 #include "common/config.h"
 #include "common/endpoint.h"
 #include "worker/admission.h"
+#include "worker/agent_memory.h"
+#include "worker/gpuplace.h"
+#include "worker/machine.h"
+#include "worker/pin.h"
 #include "worker/redisio.h"
-#include "worker/resources.h"
 #include "worker/result.h"
 #include "worker/run.h"
 #include "worker/statedir.h"
@@ -56,6 +61,7 @@ struct recent {
     enum try_outcome outcome;
     int64_t delay_ms;
     struct buf entry, output;
+    struct result_memory memory;
 };
 
 struct agent {
@@ -86,12 +92,16 @@ struct agent {
     struct statedir_life lives[STATEDIR_LIVES]; /* of state_dir, before this one */
     size_t lives_count;
     uint32_t supervisor_pid;
+    uint32_t wire_version; /* that both speak; from WELCOME on */
 
+    struct machine *machine;
+    struct gpuplace *gpus; /* what is promised of them; NULL: nobody has asked yet */
+    struct pins *pins;     /* likewise of CPUs */
     struct capacity capacity;
+    uint64_t trigger_bytes; /* available memory below which tasks go back */
     struct runs runs;
+    struct agent_memory memory;
     uint64_t mean_wall_us;
-    uint64_t available_bytes;
-    mono_ms_t available_read;
     mono_ms_t no_start_before; /* after the machine could not start a process */
 
     enum agent_mode mode;
@@ -118,6 +128,7 @@ struct agent {
     bool claim_empty; /* the last claim brought less than was asked for */
     struct claim_args claim;
     char forecast[FORECAST_TEXT]; /* of this claim */
+    struct buf free_cards;        /* likewise: gpu_free_text */
     mono_ms_t empty_since;        /* nothing was claimed or has run since; 0: it is not empty */
     mono_ms_t empty_read;         /* when empty_mem_bytes was free; 0: never */
     uint64_t empty_mem_bytes;
@@ -192,6 +203,26 @@ void lease_leave(struct agent *a);
 /* agent_claim.c */
 void claim_step(struct agent *a);
 void claim_start_ready(struct agent *a);
+
+/*
+ * agent_gpu.c, agent_pin.c: where tasks with run->placement go. Placed before START (the note
+ * carries it), freed when the try has ended; both may be called again. At READY the next agent
+ * adopts what the notes say: cards by their UUIDs, so one that is gone is logged and its task goes
+ * on.
+ */
+/* False: no card is free for it now; it waits. True at once for a task that asks for none. */
+bool gpu_place(struct agent *a, struct run *run);
+void gpu_free(struct agent *a, struct run *run);
+void gpu_adopt(struct agent *a);
+/* For claim: what is free, as gpuplace_add_free; nothing where there are no cards. */
+void gpu_free_text(struct agent *a, struct buf *out);
+/* For checkWorker: adds "gpus": [[UUID, bytes used, bytes in all, utilisation or -1, tasks,
+ * thousandths promised], ...] where there are cards. */
+void gpu_stats(struct agent *a, json_t *stats);
+/* limit: to no more CPUs than min_cpu has, in place of a cgroup's limit (limits.h). */
+void pin_place(struct agent *a, struct run *run, bool limit);
+void pin_free(struct agent *a, struct run *run);
+void pin_adopt(struct agent *a);
 
 /* agent_report.c */
 void report_step(struct agent *a);

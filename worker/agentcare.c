@@ -159,7 +159,8 @@ static void start_child(void) {
     struct spawn_result r = spawn_agent(agent_argv, pair[1]);
     close(pair[1]);
     if (r.pid <= 0) {
-        slog("cannot start the agent %s: %s: %s", agent_argv[0], r.step, strerror(r.error));
+        slog("agent %s: cannot %s: %s", agent_argv[0], wire_step_text((int32_t)r.step),
+             strerror(r.error));
         close(pair[0]);
         wait_backoff(ustime_mono(), BACKOFF_MIN_US);
         return;

@@ -85,8 +85,8 @@ uint32_t agentlink_agent_pid(void) {
     return agent_pid;
 }
 
-static struct wire_welcome welcome(uint32_t capacity, uint32_t agent) {
-    return (struct wire_welcome){.version = WIRE_VERSION,
+static struct wire_welcome welcome(uint32_t version, uint32_t capacity, uint32_t agent) {
+    return (struct wire_welcome){.version = version,
                                  .supervisor_pid = (uint32_t)getpid(),
                                  .capacity = capacity,
                                  .used = slot_used,
@@ -100,7 +100,8 @@ void agentlink_refuse(int fd, uint32_t agent) {
     struct {
         struct wire_frame frame;
         struct wire_welcome welcome;
-    } answer = {{WIRE_WELCOME, sizeof(struct wire_welcome)}, welcome(0, agent)};
+    } answer = {{WIRE_WELCOME, sizeof(struct wire_welcome)},
+                welcome(WIRE_VERSION_OLDEST, 0, agent)}; /* its HELLO is not waited for */
     ssize_t sent = send(fd, &answer, sizeof answer, MSG_NOSIGNAL | MSG_DONTWAIT);
     (void)sent; /* a peer that has left needs no answer */
     close(fd);
@@ -108,13 +109,18 @@ void agentlink_refuse(int fd, uint32_t agent) {
 
 /* ---- What the agent says. A handler returns NULL, or what is wrong with the frame. ---- */
 
+static bool knows(uint32_t version) {
+    return version >= WIRE_VERSION_OLDEST && version <= WIRE_VERSION;
+}
+
 static const char *on_hello(const uint8_t *payload, uint32_t length) {
     struct wire_hello hello;
     (void)length;
     memcpy(&hello, payload, sizeof hello);
     if (!wireio_room(&io, sizeof(struct wire_welcome)))
         return "HELLO again before the answer was read";
-    struct wire_welcome answer = welcome(slot_capacity, hello.agent_pid);
+    uint32_t version = knows(hello.version) ? hello.version : WIRE_VERSION;
+    struct wire_welcome answer = welcome(version, slot_capacity, hello.agent_pid);
     wireio_put(&io, WIRE_WELCOME, &answer, sizeof answer, NULL, 0);
     if (hello.agent_pid == 0)
         return NULL; /* only asks */
@@ -159,8 +165,9 @@ static void begin(uint32_t number, const struct wire_start_view *view) {
         push(number);
         return;
     }
-    slog("slot %u: cannot %s: %s", number, r.step, strerror(r.error));
+    slog("slot %u: cannot %s: %s", number, wire_step_text((int32_t)r.step), strerror(r.error));
     s->exit.spawn_errno = r.error;
+    s->exit.status = (int32_t)r.step;
     s->exit.end_wall_ms = s->exit.start_wall_ms;
     slot_end(number);
     agentlink_exit(number);

@@ -13,9 +13,17 @@ enum { PLAIN_WORDS = 256 }; /* a longer command goes through the shell */
 #define STRINGS_MOST (WIRE_FRAME_MAX - sizeof(struct wire_start))
 
 /* Variables by which libraries decide how many threads to use. */
-static const char *const thread_variables[] = {"OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
-                                               "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
-                                               "VECLIB_MAXIMUM_THREADS"};
+enum { THREAD_VARIABLES = 5 };
+static const char *const thread_variables[THREAD_VARIABLES] = {
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS"};
+static bool environment_read, thread_variable_set[THREAD_VARIABLES];
+
+void launch_read_environment(void) {
+    for (size_t i = 0; i < THREAD_VARIABLES; i++)
+        thread_variable_set[i] = getenv(thread_variables[i]) != NULL;
+    environment_read = true;
+}
 
 static void add_string(struct buf *strings, uint32_t *count, const char *s, size_t len) {
     buf_add(strings, s, len);
@@ -120,6 +128,13 @@ static void add_task_env(struct launch *launch, struct buf *strings, size_t from
     }
 }
 
+static uint32_t threads(const struct run *run, const struct task *task) {
+    const struct placement *p = run->placement;
+    if (p && p->pinned && p->pin != PLACEMENT_NUMA) /* a node is shared with others */
+        return cpus_count(&p->cpus);
+    return task->mcpu < 2000 ? 1 : task->mcpu / 1000;
+}
+
 static void add_environment(struct launch *launch, struct buf *strings, const struct run *run,
                             const struct task *task, const struct config *config) {
     char number[32];
@@ -137,11 +152,63 @@ static void add_environment(struct launch *launch, struct buf *strings, const st
         snprintf(number, sizeof number, "%.*s", (int)repeat->len, repeat->value);
         add_variable(launch, strings, "DISTCOMP_REPEAT", number);
     }
-    snprintf(number, sizeof number, "%u", task->mcpu < 2000 ? 1 : task->mcpu / 1000);
-    for (size_t i = 0; i < sizeof thread_variables / sizeof *thread_variables; i++)
-        if (!getenv(thread_variables[i]) && !task_sets(task, thread_variables[i]))
+    if (run->placement && run->placement->gpus)
+        add_variable(launch, strings, "CUDA_VISIBLE_DEVICES", run->placement->gpus);
+    if (!environment_read)
+        launch_read_environment();
+    snprintf(number, sizeof number, "%u", threads(run, task));
+    for (size_t i = 0; i < THREAD_VARIABLES; i++)
+        if (!thread_variable_set[i] && !task_sets(task, thread_variables[i]))
             add_variable(launch, strings, thread_variables[i], number);
     add_task_env(launch, strings, from, task);
+}
+
+bool launch_confines(uint32_t wire_version) {
+    return wire_version >= WIRE_VERSION_CONFINED;
+}
+
+/* Appends a name, if there is one, and its NUL. Returns how many bytes. */
+static uint32_t add_name(struct buf *out, const char *name) {
+    size_t len = strlen(name);
+    if (len == 0)
+        return 0;
+    buf_add(out, name, len + 1);
+    return (uint32_t)len + 1;
+}
+
+/* What confines the task, in front of everything else of the tail. */
+static bool add_confine(struct launch *launch, const struct placement *placement,
+                        const struct launch_extra *extra, struct buf *error) {
+    struct wire_confine c = {.data_bytes = extra->data_bytes};
+    struct buf names = BUF_INIT;
+    bool pinned = placement && placement->pinned, hard = placement && placement->hard;
+    if (extra->entry)
+        c.cgroup_len = add_name(&names, extra->entry->dir);
+    for (size_t i = 0; extra->entry && i < CGROUP_ENTRIES; i++) {
+        uint32_t len = add_name(&names, extra->entry->procs[i]);
+        c.procs_len += len;
+        c.procs_count += len > 0;
+    }
+    c.flags = hard ? WIRE_CONFINE_STRICT : 0;
+    for (uint32_t word = 0; pinned && word < CPUS_MAX / 64; word++)
+        if (placement->cpus.bits[word])
+            c.cpus_len = 8 * (word + 1);
+    bool wanted = c.data_bytes || pinned || c.cgroup_len || c.procs_count;
+    bool able = launch_confines(extra->wire_version);
+    if (wanted && able) {
+        launch->head.flags |= WIRE_START_CONFINED;
+        buf_add(&launch->tail, &c, sizeof c);
+        if (pinned)
+            buf_add(&launch->tail, &placement->cpus, c.cpus_len);
+        buf_add(&launch->tail, names.data, names.len);
+    }
+    buf_free(&names);
+    if (able || !(pinned || hard))
+        return true;
+    buf_adds(error,
+             "limit=hard and pin= need a supervisor that is newer than this worker's: restart "
+             "the worker with its supervisor");
+    return false;
 }
 
 /* The supervisor takes no longer ones, and would drop us. */
@@ -160,7 +227,7 @@ static bool check_lengths(const struct launch *launch, struct buf *error) {
 }
 
 bool launch_make(struct launch *launch, const struct run *run, const struct config *config,
-                 const char *script_path, struct buf *error) {
+                 const struct launch_extra *extra, const char *script_path, struct buf *error) {
     struct task_head head;
     struct task task;
     memset(launch, 0, sizeof *launch);
@@ -169,8 +236,12 @@ bool launch_make(struct launch *launch, const struct run *run, const struct conf
         buf_adds(error, "its record cannot be read");
         return false;
     }
+    if (!add_confine(launch, run->placement, extra, error))
+        return false;
+    size_t note = launch->tail.len;
     run_note(run, &launch->tail);
-    launch->head.note_len = (uint32_t)launch->tail.len;
+    launch->head.note_len = (uint32_t)(launch->tail.len - note);
+    launch->head.oom_score_adj = extra->oom_score_adj;
     const struct task_option *cwd = task_option(&task, OPT_CWD);
     if (cwd) {
         size_t from = launch->tail.len;

@@ -8,6 +8,7 @@
 
 #include "common/buf.h"
 #include "common/config.h"
+#include "worker/cgroup.h"
 #include "worker/run.h"
 
 /* Longest single argument that Linux takes (MAX_ARG_STRLEN, its NUL included). */
@@ -15,21 +16,39 @@
 
 struct launch {
     struct wire_start head;
-    struct buf tail;   /* note, cwd, strings: follows head in the frame */
+    struct buf tail;   /* what follows head in the frame */
     struct buf script; /* not empty: the command is too long for an argument, and must be in the
                           file script_path before the frame is sent */
 };
 
+/* What the agent adds to the task's own wishes; all zero: nothing. */
+struct launch_extra {
+    const struct cgroup_entry *entry; /* as cgroup_begin filled it; NULL: no cgroup */
+    uint64_t data_bytes;              /* RLIMIT_DATA (limits.h); 0: none */
+    int32_t oom_score_adj;            /* 0 leaves it alone */
+    uint32_t wire_version;            /* what the supervisor speaks (WIRE_WELCOME) */
+};
+
+/* Whether a supervisor of that version can confine tasks: without, a worker offers neither
+ * limit=hard nor pin=, and cgroups stay unused. */
+bool launch_confines(uint32_t wire_version);
+
+/* Remembers which thread counts the worker's own environment sets. Done by the first launch_make
+ * where it was not done before. */
+void launch_read_environment(void);
+
 /*
  * shell: /bin/sh -c PARAMS, or directly when that is the same (worker/plaincmd.h). python: the
  * configured interpreter with PARAMS split into words. Environment: DISTCOMP_TASK_ID, _TRY,
- * _WORKER, _QUEUE, _COOKIE, _REPEAT, which the task cannot set; the task's own env; and thread
- * counts from min_cpu unless the worker's environment or the task sets them. Returns false with an
- * error when the task cannot be started by this worker (a quote without its end, or longer than a
- * frame takes).
+ * _WORKER, _QUEUE, _COOKIE, _REPEAT and, of a task that was given cards, CUDA_VISIBLE_DEVICES,
+ * which the task cannot set; the task's own env; and thread counts from min_cpu, or from how many
+ * CPUs it is pinned to, unless the worker's environment or the task sets them. A task that asks for
+ * no card sees those that the worker sees. CPUs and cards are those of run->placement. Returns
+ * false with an error when the task cannot be started by this worker (a quote without its end,
+ * longer than a frame takes, or limited by a supervisor that cannot).
  */
 bool launch_make(struct launch *launch, const struct run *run, const struct config *config,
-                 const char *script_path, struct buf *error);
+                 const struct launch_extra *extra, const char *script_path, struct buf *error);
 void launch_free(struct launch *launch);
 
 #endif

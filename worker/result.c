@@ -10,6 +10,11 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "common/need.h"
+#include "common/units.h"
+#include "worker/wireio.h"
+
+enum { SAMPLES_FEW_US = 5000000 }; /* a try as short as this was measured a few times at most */
 enum { REASON_LINES = 5, REASON_BYTES = 1000, DISK_PAGE = 4096, EXIT_NOT_STARTED = 126 };
 
 int64_t result_backoff(uint64_t first_ms, uint64_t most_ms, uint32_t failures) {
@@ -38,6 +43,8 @@ enum try_outcome result_outcome(const struct run *run, const struct config *conf
     *delay_ms = 0;
     if (run->fate == RUN_LOST || run->fate == RUN_RELEASED)
         return run->fate == RUN_LOST ? TRY_LOST : TRY_RELEASED;
+    if (run->memory.verdict == OOM_MACHINE)
+        return TRY_RETURNED;
     switch ((enum wire_why)e->why) {
     case WIRE_WHY_CANCEL:
         return TRY_CANCELLED;
@@ -62,6 +69,14 @@ enum try_outcome result_outcome(const struct run *run, const struct config *conf
     if (run->failures + 1u >= retries)
         *delay_ms = -1;
     return e->why == WIRE_WHY_TIMEOUT ? TRY_TIMEOUT : TRY_FAILED;
+}
+
+uint64_t result_peak(const struct usage_reading *last, const struct wire_exit *how) {
+    uint64_t largest = how->maxrss_kib * 1024;
+    bool exact = last->source == USAGE_CGROUP;
+    bool seldom =
+        last->source == USAGE_NONE || (last->processes < 2 && how->wall_us < SAMPLES_FEW_US);
+    return !exact && seldom && largest > last->peak_bytes ? largest : last->peak_bytes;
 }
 
 void result_stream_path(struct buf *out, const char *state_dir, uint32_t slot, bool err) {
@@ -208,14 +223,43 @@ static bool keep_stream(const struct stream *s, const struct run *run,
     return kept;
 }
 
+/* Memory ended it: how much it had. False: something else did. */
+static bool add_memory_reason(struct buf *reason, const struct run *run, enum try_outcome outcome) {
+    const struct run_memory *m = &run->memory;
+    bool killed = m->verdict == OOM_MACHINE;
+    if (m->verdict == OOM_LIMIT) {
+        buf_adds(reason, "it went over its limit of ");
+        units_add_bytes(reason, run->placement ? run->placement->limit_bytes : run->mem_bytes);
+        buf_adds(reason, " (limit=hard)");
+        return true;
+    }
+    if (outcome != TRY_RETURNED)
+        return false;
+    buf_adds(reason, killed ? "the kernel killed it for want of memory" : "memory was short");
+    if (m->peak_bytes) {
+        buf_adds(reason, ": it used ");
+        units_add_bytes(reason, m->peak_bytes);
+        buf_adds(reason, m->peak_bytes > run->mem_bytes ? " of the " : ", within the ");
+        units_add_bytes(reason, run->mem_bytes);
+        buf_adds(reason, " promised");
+    }
+    return true;
+}
+
 /* The last lines of stderr, or a sentence: why the try failed. */
-static void add_reason(struct buf *reason, const struct run *run, const struct stream *err) {
+static void add_reason(struct buf *reason, const struct run *run, enum try_outcome outcome,
+                       const struct stream *err) {
+    if (add_memory_reason(reason, run, outcome))
+        return;
     if (run->start_error) {
         buf_adds(reason, run->start_error);
         return;
     }
     if (run->exit.spawn_errno) {
-        buf_addf(reason, "it could not be started: %s", strerror(run->exit.spawn_errno));
+        buf_adds(reason, "it could not be started: ");
+        if (run->exit.status != WIRE_STEP_NONE)
+            buf_addf(reason, "cannot %s: ", wire_step_text(run->exit.status));
+        buf_adds(reason, strerror(run->exit.spawn_errno));
         return;
     }
     size_t end = err->tail.len;
@@ -237,16 +281,16 @@ static void fill_entry(struct try_entry *entry, const struct run *run, const str
     const struct wire_exit *e = &run->exit;
     bool started = !e->spawn_errno;
     entry->try_number = run->try_number;
-    entry->exit_code = WIFEXITED(e->status) ? WEXITSTATUS(e->status) : 0;
-    if (!started)
-        entry->exit_code = EXIT_NOT_STARTED;
+    entry->exit_code = EXIT_NOT_STARTED;
+    if (started)
+        entry->exit_code = WIFEXITED(e->status) ? WEXITSTATUS(e->status) : 0;
     entry->signal = started && WIFSIGNALED(e->status) ? WTERMSIG(e->status) : 0;
     entry->start_ms = e->start_wall_ms;
     entry->end_ms = e->end_wall_ms;
     entry->wall_us = e->wall_us;
     entry->user_us = e->user_us;
     entry->system_us = e->system_us;
-    entry->maxrss_kib = e->maxrss_kib;
+    entry->maxrss_kib = run->memory.peak_bytes ? run->memory.peak_bytes / 1024 : e->maxrss_kib;
     entry->out_bytes = streams[0].size;
     entry->err_bytes = streams[1].size;
     memcpy(entry->nonce, run->nonce, sizeof entry->nonce);
@@ -302,6 +346,20 @@ static void pack_output(struct result *result, const struct run *run, struct str
     task_output_pack(&output, &result->output);
 }
 
+/* The kernel kills what is largest or newest: its try counts as a culprit whatever was measured. */
+static void fill_memory(struct result_memory *memory, const struct run *run,
+                        enum try_outcome outcome) {
+    uint64_t peak = run->memory.peak_bytes;
+    snprintf(memory->family, sizeof memory->family, "%s", run->family);
+    memory->peak_bytes = peak;
+    memory->promised_bytes = run->mem_bytes;
+    if (run->memory.verdict == OOM_MACHINE && peak <= run->mem_bytes)
+        peak = run->mem_bytes + 1;
+    struct need need = need_after_return(run->mem_bytes, peak, UINT64_MAX);
+    if (outcome == TRY_RETURNED && need.verdict == NEED_RAISED)
+        memory->need_bytes = need.mem_bytes;
+}
+
 void result_make(struct result *result, const struct run *run, const struct config *config,
                  const struct result_files *files) {
     struct stream streams[2];
@@ -311,6 +369,7 @@ void result_make(struct result *result, const struct run *run, const struct conf
     result->outcome = result_outcome(run, config, &result->delay_ms);
     if (run->fate == RUN_LOST || run->fate == RUN_RELEASED)
         return;
+    fill_memory(&result->memory, run, result->outcome);
     uint64_t limit =
         run->output == OUTPUT_REDIS ? config->output_redis_max_bytes : config->output_limit_bytes;
     uint64_t on_disk = config->output_max_bytes / 2 / DISK_PAGE * DISK_PAGE * 2;
@@ -323,7 +382,7 @@ void result_make(struct result *result, const struct run *run, const struct conf
     entry.outcome = result->outcome;
     fill_entry(&entry, run, config, streams);
     if (result->outcome != TRY_FINISHED)
-        add_reason(&reason, run, &streams[1]);
+        add_reason(&reason, run, result->outcome, &streams[1]);
     keep_streams(result, &entry, run, streams, files, &path, &reason);
     entry.reason = (struct slice){reason.data, reason.len};
     try_entry_pack(&entry, &result->entry);

@@ -6,8 +6,10 @@
 #include "common/claimops.h"
 #include "worker/result.h"
 
-/* Of 1 is what a worker may have kept since before an upgrade: without `loaded`. */
-#define NOTE_VERSION 2
+/* What a worker may have kept since before an upgrade: of 1, without `loaded`; of 2, without what
+ * follows it. */
+#define NOTE_VERSION 3
+enum { NOTE_AUTO = 1 };
 
 void runs_init(struct runs *runs, uint32_t capacity) {
     memset(runs, 0, sizeof *runs);
@@ -21,6 +23,7 @@ void runs_init(struct runs *runs, uint32_t capacity) {
 static void free_run(struct run *run) {
     buf_free(&run->record);
     free(run->start_error);
+    placement_free(run->placement);
     if (run->kept)
         result_free(run->kept);
     free(run->kept);
@@ -88,8 +91,15 @@ static enum output_mode read_output_mode(const struct task *task) {
     return OUTPUT_AUTO;
 }
 
+static void set_family(struct run *run, const struct task *task) {
+    struct buf key = BUF_INIT;
+    family_key(task, &key);
+    snprintf(run->family, sizeof run->family, "%s", key.data);
+    buf_free(&key);
+}
+
 struct run *run_add(struct runs *runs, const char *id, const char *nonce, struct slice record,
-                    uint64_t auto_mem_bytes) {
+                    struct run_share share) {
     struct task_head head;
     struct task task;
     if (!task_decode(record.data, record.len, &head, &task))
@@ -100,10 +110,14 @@ struct run *run_add(struct runs *runs, const char *id, const char *nonce, struct
     run->loaded = head.loaded_ms;
     run->retries = (uint32_t)task_option_number(&task, OPT_RETRIES, 0);
     run->backoff_ms = (uint64_t)task_option_number(&task, OPT_BACKOFF, -1);
-    run->mem_bytes = head.mem_bytes == TASK_MEM_AUTO ? auto_mem_bytes : head.mem_bytes;
+    run->mem_auto = head.mem_bytes == TASK_MEM_AUTO;
+    run->mem_bytes = run->mem_auto ? share.need_bytes : head.mem_bytes;
+    run->held_bytes = run->mem_auto ? share.hold_bytes : head.mem_bytes;
     run->mcpu = head.mcpu;
     run->timeout_ms = (uint64_t)task_option_number(&task, OPT_TIMEOUT, -1);
     run->output = read_output_mode(&task);
+    set_family(run, &task);
+    run->placement = placement_of(&task);
     buf_add(&run->record, record.data, record.len);
     return run;
 }
@@ -120,6 +134,34 @@ void run_note(const struct run *run, struct buf *out) {
     buf_add_be(out, run->mcpu, 4);
     buf_add_be(out, (uint64_t)run->output, 1);
     buf_add_be(out, run->loaded, 6);
+    buf_add_be(out, run->held_bytes, 8);
+    buf_add_be(out, run->mem_auto ? NOTE_AUTO : 0, 1);
+    size_t family = strlen(run->family);
+    buf_add_be(out, family, 1);
+    buf_add(out, run->family, family);
+    struct buf placement = BUF_INIT;
+    placement_pack(run->placement, &placement);
+    buf_add_be(out, placement.len, 2);
+    buf_add(out, placement.data, placement.len);
+    buf_free(&placement);
+}
+
+/* What notes have from version 3 on. */
+static bool read_terms(struct run *run, struct cursor *c) {
+    run->held_bytes = cursor_be(c, 8);
+    uint64_t flags = cursor_be(c, 1), family = cursor_be(c, 1);
+    const char *key = cursor_bytes(c, (size_t)family);
+    if (c->failed || family > FAMILY_KEY_MAX || memchr(key, 0, (size_t)family))
+        return false;
+    run->mem_auto = flags & NOTE_AUTO;
+    memcpy(run->family, key, (size_t)family);
+    return true;
+}
+
+static bool read_placement(struct run *run, struct cursor *c) {
+    size_t len = (size_t)cursor_be(c, 2);
+    const char *bytes = cursor_bytes(c, len);
+    return !c->failed && placement_unpack(bytes, len, &run->placement);
 }
 
 /* The note's bytes into a blank run; false when they are not those of run_note. */
@@ -136,6 +178,9 @@ static bool read_note(struct run *run, const char *note, size_t len) {
     run->mcpu = (uint32_t)cursor_be(&c, 4);
     uint64_t output = cursor_be(&c, 1);
     run->loaded = version == 1 ? 0 : cursor_be(&c, 6);
+    run->held_bytes = run->mem_bytes;
+    if (version >= 3 && (!read_terms(run, &c) || !read_placement(run, &c)))
+        return false;
     if (c.failed || cursor_left(&c) > 0 || version < 1 || version > NOTE_VERSION ||
         output > OUTPUT_REDIS || memchr(id, 0, TASK_ID_LEN) || memchr(nonce, 0, NONCE_LEN))
         return false;
@@ -154,6 +199,12 @@ static bool take_slot(struct runs *runs, uint32_t slot) {
     return false;
 }
 
+/* By the time of the start, so that the next agent knows it too, but never twice the same. */
+static void set_order(struct runs *runs, struct run *run, uint64_t start_wall_ms) {
+    bool later = start_wall_ms > runs->last_order;
+    runs->last_order = run->memory.order = later ? start_wall_ms : runs->last_order + 1;
+}
+
 struct run *run_adopt(struct runs *runs, const struct wire_task *task, const char *note) {
     struct run *run = new_run(runs, "", "");
     uint32_t slot = task->started.slot;
@@ -166,9 +217,14 @@ struct run *run_adopt(struct runs *runs, const struct wire_task *task, const cha
     run->slot = slot;
     run->pid = task->started.pid;
     run->in_supervisor = true;
+    run->memory.adopted = true;
+    run->memory.order = task->started.start_wall_ms; /* they come in the order of slots */
+    if (run->memory.order > runs->last_order)
+        runs->last_order = run->memory.order;
     int64_t age_ms = wall_now().ms - (int64_t)task->started.start_wall_ms;
     if (age_ms > 0) /* the clock may have been set */
         run->claimed.ms -= age_ms;
+    run->memory.started = run->claimed;
     set_state(runs, run, RUN_STARTED);
     return run;
 }
@@ -192,8 +248,22 @@ bool run_start(struct runs *runs, struct run *run) {
         return false;
     run->slot = runs->free_slots[--runs->free_count];
     runs->slots[run->slot] = run;
+    set_order(runs, run, (uint64_t)wall_now().ms);
+    run->memory.started = mono_now();
     set_state(runs, run, RUN_STARTED);
     return true;
+}
+
+void run_end_asked(struct run *run, enum wire_why why, uint64_t grace_ms) {
+    struct run_memory *m = &run->memory;
+    mono_ms_t now = mono_now();
+    if (m->end_why != WIRE_WHY_NONE &&
+        mono_diff(now, m->end_asked) + (int64_t)grace_ms >= (int64_t)m->end_grace_ms)
+        return;
+    if (m->end_why == WIRE_WHY_NONE)
+        m->end_why = why;
+    m->end_asked = now;
+    m->end_grace_ms = grace_ms;
 }
 
 void run_end(struct runs *runs, struct run *run, const struct wire_exit *how) {

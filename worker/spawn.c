@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #include "worker/capture.h"
+#include "worker/clonein.h"
+#include "worker/confine.h"
 #include "worker/slog.h"
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -46,8 +48,9 @@ struct order {
     int out_flags, err_flags;
     int oom_score_adj;
     int keep_fd; /* the agent's socket; -1: a task */
+    struct confine confine;
     volatile int error;
-    const char *volatile step;
+    volatile enum wire_step step;
 };
 
 static char *pointers[STRINGS_MAX + BASE_MAX + 16];
@@ -114,7 +117,7 @@ bool spawn_init(const struct statedir *sd) {
 
 /* ---- In the child: system calls only. ---- */
 
-static int give_up(struct order *o, const char *step) {
+static int give_up(struct order *o, enum wire_step step) {
     o->error = errno;
     o->step = step;
     return 127;
@@ -140,17 +143,17 @@ static void set_oom_score(int adj) {
     close(fd);
 }
 
-static const char *redirect(const struct order *o) {
+static enum wire_step redirect(const struct order *o) {
     const int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW;
     int out = openat(capture_dir(), o->out_name, flags | o->out_flags, 0600);
     if (out < 0)
-        return "open standard output's file";
+        return WIRE_STEP_STDOUT;
     int err = openat(capture_dir(), o->err_name, flags | o->err_flags, 0600);
     if (err < 0)
-        return "open standard error's file";
+        return WIRE_STEP_STDERR;
     if (dup2(null_fd, 0) < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0)
-        return "redirect";
-    return NULL;
+        return WIRE_STEP_REDIRECT;
+    return WIRE_STEP_NONE;
 }
 
 /* As dash searches: each directory of PATH in turn, an empty one is the current. Returns when none
@@ -179,23 +182,25 @@ static void execute_in_path(const struct order *o) {
 static int child(void *argument) {
     struct order *o = argument;
     if (setsid() < 0)
-        return give_up(o, "setsid");
+        return give_up(o, WIRE_STEP_SESSION);
     if (o->keep_fd < 0) {
         /* The agent does not die with us: it is the one who then clears up. */
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
-            return give_up(o, "PR_SET_PDEATHSIG");
+            return give_up(o, WIRE_STEP_DEATH_SIGNAL);
         if (getppid() != own_pid)
             _exit(127); /* the supervisor died before the line above */
-        const char *step = redirect(o);
-        if (step)
+        enum wire_step step = redirect(o);
+        if (step != WIRE_STEP_NONE)
             return give_up(o, step);
         if (o->oom_score_adj)
             set_oom_score(o->oom_score_adj);
+        if ((step = confine_self(&o->confine)) != WIRE_STEP_NONE)
+            return give_up(o, step);
     } else if (fcntl(o->keep_fd, F_SETFD, 0) != 0) {
-        return give_up(o, "pass the socket");
+        return give_up(o, WIRE_STEP_SOCKET);
     }
     if (o->cwd && chdir(o->cwd) != 0)
-        return give_up(o, "change to the task's directory");
+        return give_up(o, WIRE_STEP_CWD);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
@@ -205,7 +210,7 @@ static int child(void *argument) {
         execve(o->argv[0], o->argv, o->envp);
     if (o->fallback)
         execve(o->fallback[0], o->fallback, o->envp);
-    return give_up(o, "execute");
+    return give_up(o, WIRE_STEP_EXECUTE);
 }
 
 static int child_exits(void *argument) {
@@ -213,6 +218,26 @@ static int child_exits(void *argument) {
 }
 
 /* ---- In the supervisor. ---- */
+
+static int clone_outside(struct order *o) {
+    return clone(child_exits, child_stack + sizeof child_stack, CLONE_VM | CLONE_VFORK | SIGCHLD,
+                 o);
+}
+
+/* Born in its cgroup, or, where that cannot be, made to go there itself. */
+static int clone_confined(struct order *o) {
+    static bool never; /* the kernel cannot, or may not */
+    if (o->confine.cgroup_fd < 0)
+        return clone_outside(o);
+    if (!never) {
+        int pid = clone_into(o->confine.cgroup_fd, child_exits, o, child_stack, sizeof child_stack);
+        if (pid > 0 || errno == EAGAIN || errno == ENOMEM)
+            return pid;
+        never = errno == ENOSYS || errno == E2BIG;
+    }
+    o->confine.enter = true;
+    return clone_outside(o);
+}
 
 /* AddressSanitizer is told that the thread changes to the child's stack and back: the child shares
  * its state with us. What the child's functions had marked there stays, since they never return. */
@@ -224,25 +249,23 @@ static int clone_child(struct order *o) {
     ASAN_UNPOISON_MEMORY_REGION(child_stack, sizeof child_stack);
     __sanitizer_start_switch_fiber(&fake, child_stack, sizeof child_stack);
     __sanitizer_finish_switch_fiber(NULL, &bottom, &size);
-    int pid =
-        clone(child_exits, child_stack + sizeof child_stack, CLONE_VM | CLONE_VFORK | SIGCHLD, o);
+    int pid = clone_confined(o);
     __sanitizer_start_switch_fiber(NULL, bottom, size);
     __sanitizer_finish_switch_fiber(fake, NULL, NULL);
     return pid;
 }
 #else
 static int clone_child(struct order *o) {
-    return clone(child_exits, child_stack + sizeof child_stack, CLONE_VM | CLONE_VFORK | SIGCHLD,
-                 o);
+    return clone_confined(o);
 }
 #endif
 
 static struct spawn_result run(struct order *o) {
     o->error = 0;
-    o->step = NULL;
+    o->step = WIRE_STEP_NONE;
     int pid = clone_child(o);
     if (pid < 0)
-        return (struct spawn_result){.error = errno, .step = "fork"};
+        return (struct spawn_result){.error = errno, .step = WIRE_STEP_FORK};
     if (o->error == 0)
         return (struct spawn_result){.pid = pid};
     while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
@@ -296,10 +319,12 @@ struct spawn_result spawn_task(uint32_t slot, const struct wire_start_view *view
     static char pwd[PATH_MAX + 8] = "PWD=";
     const struct wire_start *h = &view->head;
     if ((uint64_t)h->argc + h->fallback_argc + h->envc > STRINGS_MAX)
-        return (struct spawn_result){.error = E2BIG, .step = "count the arguments"};
+        return (struct spawn_result){.error = E2BIG, .step = WIRE_STEP_ARGUMENTS};
     if (h->cwd_len && view->cwd[0] != '/')
-        return (struct spawn_result){.error = EINVAL, .step = "use a relative directory"};
+        return (struct spawn_result){.error = EINVAL, .step = WIRE_STEP_RELATIVE};
     memset(&o, 0, sizeof o);
+    if (!confine_open(&o.confine, view))
+        return (struct spawn_result){.error = errno, .step = WIRE_STEP_CGROUP};
     o.keep_fd = -1;
     size_t at = 0;
     o.argv = pointers;
@@ -327,7 +352,9 @@ struct spawn_result spawn_task(uint32_t slot, const struct wire_start_view *view
     capture_name(slot, 1, o.err_name);
     o.out_flags = capture_open_flags(slot, 0);
     o.err_flags = capture_open_flags(slot, 1);
-    return run(&o);
+    struct spawn_result result = run(&o);
+    confine_close(&o.confine);
+    return result;
 }
 
 const char *spawn_cookie(const struct wire_start_view *view) {
@@ -344,6 +371,7 @@ struct spawn_result spawn_agent(char *const *argv, int socket_fd) {
     static struct order o;
     static char socket_entry[32];
     memset(&o, 0, sizeof o);
+    confine_none(&o.confine);
     snprintf(socket_entry, sizeof socket_entry, "DISTCOMP_AGENT_FD=%d", socket_fd);
     o.argv = (char **)argv;
     o.envp = pointers;

@@ -8,7 +8,8 @@
  * What the child has: a session and process group of its own; SIGKILL when the supervisor dies;
  * default signal dispositions and an empty mask; /dev/null as standard input; its output files
  * (opened by name, append-only) as standard output and error; no other descriptor, since all of
- * ours are close-on-exec; the supervisor's resource limits, which the supervisor does not change.
+ * ours are close-on-exec; the supervisor's resource limits, which the supervisor does not change,
+ * but for what its START confines it to (struct wire_confine).
  *
  * Limit: a cwd or program on a file system that hangs (a dead NFS server) holds the supervisor up
  * until it answers; that is the price of vfork.
@@ -24,9 +25,9 @@
 #include "worker/wireio.h"
 
 struct spawn_result {
-    int32_t pid;      /* > 0 when the program runs */
-    int error;        /* else the errno of the step that failed */
-    const char *step; /* "fork", "chdir", "open output", "execute", ... */
+    int32_t pid; /* > 0 when the program runs */
+    int error;   /* else the errno of the step that failed */
+    enum wire_step step;
 };
 
 /*

@@ -341,7 +341,8 @@ static int ask(int fd, const struct statedir *sd, char *error, size_t size) {
     if (!read_whole(fd, &answer, sizeof answer))
         return fail(error, size, "the supervisor (pid %ld) of state_dir %s does not answer",
                     holder(sd->lock_fd), sd->path);
-    if (answer.frame.type != WIRE_WELCOME || answer.welcome.version != WIRE_VERSION)
+    if (answer.frame.type != WIRE_WELCOME || answer.welcome.version < WIRE_VERSION_OLDEST ||
+        answer.welcome.version > WIRE_VERSION)
         return fail(error, size,
                     "the supervisor (pid %ld) of state_dir %s is of another version: stop it first",
                     holder(sd->lock_fd), sd->path);

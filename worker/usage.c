@@ -123,6 +123,19 @@ const struct usage_reading *usage_of(const struct usage *u, uint32_t slot) {
     return runs(u, slot) ? &u->tries[slot].reading : NULL;
 }
 
+size_t usage_pids(const struct usage *u, uint32_t slot, int32_t *pids, size_t max) {
+    size_t count = 0;
+    if (!runs(u, slot))
+        return 0;
+    if (u->tries[slot].parts & CGROUP_MEMBERS)
+        return cgroup_pids(u->options.cgroups, slot, pids, max);
+    for (size_t i = 0; i < u->now.count; i++)
+        if (u->now.at[i].slot == slot && u->now.at[i].serial == u->owners[slot].serial &&
+            count++ < max)
+            pids[count - 1] = u->now.at[i].pid;
+    return count;
+}
+
 struct usage_facts usage_facts(const struct usage *u) {
     return u->facts;
 }

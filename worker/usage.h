@@ -89,6 +89,10 @@ void usage_sample_memory(struct usage *usage, const uint32_t *slots, size_t coun
 /* The newest reading; NULL when no try is in the slot. Valid until the next call. */
 const struct usage_reading *usage_of(const struct usage *usage, uint32_t slot);
 
+/* The processes of a slot's try, as the last usage_sample found them. Returns how many there are,
+ * which may be more than `max`. */
+size_t usage_pids(const struct usage *usage, uint32_t slot, int32_t *pids, size_t max);
+
 struct usage_facts {
     uint32_t processes; /* looked at in the last full sample */
     uint32_t unowned;   /* children of the supervisor that could not be given to a try */

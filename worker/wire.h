@@ -8,9 +8,11 @@
  * the agent; while it has one, a second connection gets WIRE_WELCOME with capacity 0 and agent_pid,
  * and is closed. (A HELLO with agent_pid 0 only asks whether an agent is wanted: WELCOME alone is
  * the answer; see statedir_attach.) Both ends run on one machine and are built together, but an
- * agent may be newer than its supervisor (an upgrade restarts the agent alone), so HELLO carries
- * WIRE_VERSION, and a supervisor that does not know it answers with its own version and goes on; an
- * agent that does not know the supervisor's leaves with exit code 100.
+ * agent may be newer than its supervisor (an upgrade restarts the agent alone), or older. HELLO
+ * carries the agent's version, WELCOME the one that both speak: the agent's if the supervisor knows
+ * it, else the supervisor's own. Each end knows WIRE_VERSION_OLDEST up to WIRE_VERSION; an agent
+ * that does not know what WELCOME says leaves with exit code 100.
+ *   3  adds struct wire_confine to START, and the failed step to EXIT; nothing else changed
  *
  * A frame is struct wire_frame followed by `length` bytes. Integers are in host order; structs are
  * copied whole (fixed-width members, no padding: static-asserted). The supervisor trusts the
@@ -39,14 +41,17 @@
 
 #include <stdint.h>
 
-#define WIRE_VERSION   2u
-#define WIRE_FRAME_MAX (4u * 1024u * 1024u) /* largest payload */
-#define WIRE_NOTE_MAX  1024u
+#define WIRE_VERSION          3u
+#define WIRE_VERSION_OLDEST   2u
+#define WIRE_VERSION_CONFINED 3u /* from here on START may have WIRE_START_CONFINED */
+#define WIRE_FRAME_MAX        (4u * 1024u * 1024u) /* largest payload */
+#define WIRE_NOTE_MAX         1024u
 
 enum wire_type {
     /* agent to supervisor */
     WIRE_HELLO = 1, /* struct wire_hello */
-    WIRE_START, /* struct wire_start, then note, cwd, argv strings, env strings (NUL-terminated) */
+    WIRE_START, /* struct wire_start, what confines it if flagged, then note, cwd, argv strings, env
+                   strings (NUL-terminated) */
     WIRE_KILL,  /* struct wire_kill */
     WIRE_ACK,   /* struct wire_ack */
     WIRE_LEASE, /* struct wire_lease: Redis renewed the lease until then */
@@ -90,6 +95,7 @@ struct wire_welcome {
 #define WIRE_START_DIRECT                                                                          \
     1u /* argv[0] is looked up in PATH; when that fails, fallback_argc applies */
 #define WIRE_START_WAIT_LEFTOVER 2u /* the try ends when its last process ends, not its first */
+#define WIRE_START_CONFINED      4u /* struct wire_confine follows, CPUs, cgroup, procs */
 
 struct wire_start {
     uint32_t slot;
@@ -108,6 +114,56 @@ struct wire_start {
                       try: daemons of it are known by it. PWD, DISTCOMP_STATE_DIR and
                          DISTCOMP_INCARNATION are set by the supervisor, whatever is sent */
     uint32_t strings_len; /* bytes of all argv, fallback and env strings with their NULs */
+};
+
+#define WIRE_CPUS_MAX   512u /* bytes of a set of CPUs */
+#define WIRE_PROCS_MAX  2u
+#define WIRE_CGROUP_MAX 1040u /* bytes of a name, with its NUL */
+
+/* Bits of wire_confine.flags. */
+#define WIRE_CONFINE_STRICT 1u /* a cgroup that cannot be entered is a failed start */
+
+/*
+ * Where a try runs and what bounds it. All of it is done before the program is executed, so it
+ * holds for every process of the try. What cannot be done is a failed start
+ * (wire_exit.spawn_errno), but for a cgroup without STRICT, which only measures: the agent sees
+ * whether it was entered.
+ */
+struct wire_confine {
+    uint64_t data_bytes; /* RLIMIT_DATA of each process; 0: the supervisor's own */
+    uint32_t flags;
+    uint32_t cpus_len; /* bytes, a multiple of 8, of a set of CPUs as struct cpus has it; 0: any */
+    uint32_t cgroup_len;  /* bytes, with the NUL, of the name of a version 2 group's directory to be
+                             born in; 0: none */
+    uint32_t procs_count; /* that many files to write 0 to: cgroup.procs of version 1 groups */
+    uint32_t procs_len;   /* bytes of their names with their NULs */
+    uint32_t padding;
+};
+
+/* What a start could not do. X(symbol, words after "cannot"). The numbers go to agents of other
+ * versions: append. */
+#define WIRE_STEPS(X)                                                                              \
+    X(NONE, "start it") /* an older supervisor does not say */                                     \
+    X(ARGUMENTS, "pass so many arguments")                                                         \
+    X(RELATIVE, "use a relative directory")                                                        \
+    X(FORK, "make a process")                                                                      \
+    X(SESSION, "make a session")                                                                   \
+    X(DEATH_SIGNAL, "be told of the supervisor's death")                                           \
+    X(STDOUT, "open standard output's file")                                                       \
+    X(STDERR, "open standard error's file")                                                        \
+    X(REDIRECT, "redirect its output")                                                             \
+    X(CGROUP, "enter its cgroup")                                                                  \
+    X(CPUS, "be pinned to its CPUs")                                                               \
+    X(DATA_LIMIT, "limit its memory")                                                              \
+    X(SOCKET, "pass the socket")                                                                   \
+    X(CWD, "change to its directory")                                                              \
+    X(EXECUTE, "execute its program")
+
+enum wire_step {
+#define X(symbol, words) WIRE_STEP_##symbol,
+    WIRE_STEPS(X)
+#undef X
+        WIRE_STEP_COUNT
 };
 
 enum wire_why {                    /* why the supervisor ended a try */
@@ -168,7 +224,7 @@ struct wire_started {
 struct wire_exit {
     uint32_t slot;
     int32_t pid;
-    int32_t status; /* as from waitpid */
+    int32_t status; /* as from waitpid; with spawn_errno: enum wire_step */
     int32_t
         spawn_errno; /* not 0: the try could not be started at all (EAGAIN, ENOENT of cwd, ...) */
     uint32_t why;    /* enum wire_why */

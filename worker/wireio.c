@@ -15,6 +15,7 @@ static_assert(sizeof(struct wire_frame) == 8, "wire_frame");
 static_assert(sizeof(struct wire_hello) == 8, "wire_hello");
 static_assert(sizeof(struct wire_welcome) == 48, "wire_welcome");
 static_assert(sizeof(struct wire_start) == 48, "wire_start");
+static_assert(sizeof(struct wire_confine) == 32, "wire_confine");
 static_assert(sizeof(struct wire_kill) == 12, "wire_kill");
 static_assert(sizeof(struct wire_ack) == 8, "wire_ack");
 static_assert(sizeof(struct wire_lease) == 16, "wire_lease");
@@ -118,20 +119,66 @@ static bool count_strings(const char *strings, size_t len, uint64_t *count) {
     return true;
 }
 
+/* Exactly `count` absolute names in `len` bytes. */
+static bool names_good(const char *names, size_t len, uint64_t count) {
+    uint64_t found;
+    if (!count_strings(names, len, &found) || found != count)
+        return false;
+    for (; count > 0; count--, names += strlen(names) + 1)
+        if (names[0] != '/' || strlen(names) >= WIRE_CGROUP_MAX)
+            return false;
+    return true;
+}
+
+/* What follows the head when it is flagged; *used is its bytes. */
+static bool parse_confine(const uint8_t *at, size_t len, struct wire_start_view *view,
+                          size_t *used) {
+    struct wire_confine *c = &view->confine;
+    if (len < sizeof *c)
+        return false;
+    memcpy(c, at, sizeof *c);
+    if (c->cpus_len > WIRE_CPUS_MAX || c->cpus_len % 8 || c->cgroup_len > WIRE_CGROUP_MAX ||
+        c->procs_count > WIRE_PROCS_MAX || c->procs_len > WIRE_PROCS_MAX * WIRE_CGROUP_MAX ||
+        (c->flags & ~WIRE_CONFINE_STRICT))
+        return false;
+    *used = sizeof *c + c->cpus_len + c->cgroup_len + c->procs_len;
+    if (*used > len)
+        return false;
+    view->cpus = at + sizeof *c;
+    view->cgroup = c->cgroup_len ? (const char *)view->cpus + c->cpus_len : NULL;
+    view->procs = (const char *)view->cpus + c->cpus_len + c->cgroup_len;
+    return names_good(view->cgroup, c->cgroup_len, c->cgroup_len > 0) &&
+           names_good(view->procs, c->procs_len, c->procs_count);
+}
+
 bool wire_parse_start(const uint8_t *payload, size_t len, struct wire_start_view *view) {
     struct wire_start *h = &view->head;
+    *view = (struct wire_start_view){.cpus = payload};
     if (len < sizeof *h)
         return false;
     memcpy(h, payload, sizeof *h);
-    uint64_t whole = (uint64_t)sizeof *h + h->note_len + h->cwd_len + h->strings_len;
-    uint64_t wanted = (uint64_t)h->argc + h->fallback_argc + h->envc, count;
-    const uint32_t known = WIRE_START_DIRECT | WIRE_START_WAIT_LEFTOVER;
-    if (whole != len || h->note_len > WIRE_NOTE_MAX || h->cwd_len >= PATH_MAX || h->argc < 1 ||
-        (h->flags & ~known))
+    const uint32_t known = WIRE_START_DIRECT | WIRE_START_WAIT_LEFTOVER | WIRE_START_CONFINED;
+    size_t at = sizeof *h, confined = 0;
+    if ((h->flags & ~known) || ((h->flags & WIRE_START_CONFINED) &&
+                                !parse_confine(payload + at, len - at, view, &confined)))
         return false;
-    view->note = payload + sizeof *h;
+    at += confined;
+    uint64_t whole = (uint64_t)at + h->note_len + h->cwd_len + h->strings_len;
+    uint64_t wanted = (uint64_t)h->argc + h->fallback_argc + h->envc, count;
+    if (whole != len || h->note_len > WIRE_NOTE_MAX || h->cwd_len >= PATH_MAX || h->argc < 1)
+        return false;
+    view->note = payload + at;
     view->cwd = (const char *)view->note + h->note_len;
     view->strings = view->cwd + h->cwd_len;
     return !memchr(view->cwd, 0, h->cwd_len) &&
            count_strings(view->strings, h->strings_len, &count) && count == wanted;
+}
+
+const char *wire_step_text(int32_t step) {
+    static const char *const texts[] = {
+#define X(symbol, words) words,
+        WIRE_STEPS(X)
+#undef X
+    };
+    return texts[step > 0 && step < WIRE_STEP_COUNT ? step : WIRE_STEP_NONE];
 }

@@ -39,13 +39,21 @@ void wireio_put(struct wireio *io, uint32_t type, const void *head, size_t head_
 /* 1: all sent; 0: the peer is slow, ask again when writable; -1: error. */
 int wireio_flush(struct wireio *io);
 
-/* A START, checked: lengths add up, counts agree with the strings, flags are known. */
+/* A START, checked: lengths add up, counts agree with the strings, flags are known. Agents of all
+ * versions that we know send it: what is new is flagged. */
 struct wire_start_view {
     struct wire_start head;
+    struct wire_confine confine; /* all zero when there is none */
+    const uint8_t *cpus;         /* confine.cpus_len bytes, not aligned */
+    const char *cgroup;          /* NULL, or absolute and NUL-terminated */
+    const char *procs;           /* confine.procs_count strings, absolute; each ends with NUL */
     const uint8_t *note;
     const char *cwd;     /* head.cwd_len bytes, no NUL among them */
     const char *strings; /* argv, fallback, env; each ends with NUL */
 };
 bool wire_parse_start(const uint8_t *payload, size_t len, struct wire_start_view *view);
+
+/* What follows "cannot"; of a number that is not known, too. */
+const char *wire_step_text(int32_t step);
 
 #endif

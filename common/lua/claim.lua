@@ -4,44 +4,58 @@
 -- ARGV  1 worker   2 session   3 request id (the same when asked again after a lost answer)
 --       4 nonce, 16 hex digits drawn for this request; task i of the answer has nonce .. %04x(i-1)
 --       5 free memory in bytes   6 free milli-cores   7 free slots (at most 500)
---       8 memory in bytes that a min_dram=auto task counts for
+--       8 memory in bytes that a min_dram=auto task counts for while its family is not known
 --       9 what it has, as ',word,word,'   10 rank to go on from (0, or `more` of the last answer)
 --       11 memory in bytes and 12 milli-cores that the worker has for one task when it is empty: a worker
 --       that claims ahead says more in 5 and 6 than it has
 --       13 ms for which a large task may be passed over, 0: for ever (Reservations, in docs/protocol.md)
 --       14 forecast 'MS MEMORY MILLICORES MS ...': what will be free after so long, last the empty worker
--- Answer {status, due, more, id, record, id, record, ...}; asked again, a task that has left this worker's
---       hands meanwhile keeps its place, with an empty record
+--       15 what is free of its cards (lib/42_cards.lua), '' for none
+-- Answer {status, due, more, id, record, need, id, record, need, ...}; asked again, a task that has left this
+--       worker's hands meanwhile keeps its place, with an empty record
 --       status 'ok', 'gone' (register first) or 'stopped' (drained: nothing is given)
 --       due    ms until something else is due, 0 now, -1 never: call `maintain` then
 --       more   rank of the next list to look at, -1 when all were looked at
+--       need   'NEED HOLD' of min_dram=auto in bytes: what is promised, what of that is held once it runs; else ''
 -- A task given is in_progress under token TRY.NONCE, TRY being the record's tries.
 
 local worker, session, request, nonce = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local free_mem, free_mcpu, slots = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 local auto_mem, caps, rank = tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[10])
 local most_mem, most_mcpu = tonumber(ARGV[11]), tonumber(ARGV[12])
-local starve_ms, forecast = tonumber(ARGV[13]), ARGV[14]
+local starve_ms, forecast, gpus = tonumber(ARGV[13]), ARGV[14], ARGV[15]
+local my_cards = gpus ~= '' and cards().parse(gpus) or {}
 
 local PAGE, SHAPES_SEEN, DISCARDS, REPLY_BYTES = 100, 1000, 500, 4 * 1024 * 1024
 local FIRST_PAGE = 4       -- most claims are content with the first list
 local RECORDS, SKIPS = 64, 100 -- of a list, looked at at once; passed over in all
 local LOOK_MS = 1000       -- between two looks at the notes on large tasks
-local NOTES, PASSED, HEADS = 32, 4, 16 -- notes kept; shapes noted in a call; hints of each looked at
-local RETURN_MS, WORKERS_SEEN = 2000, 256
-local WAKE_SHAPES, WAKE_PROBES, WAKING_MS = 16, 64, 200
+local PASSED = 4           -- shapes that do not fit, noted in a call
 
 local me = call('HMGET', worker_key(worker), 'session', 'want', 'request', 'claimed', 'reserved', 'looked')
 -- A claim may arrive after its worker's lease has ended; what it gave would be nobody's to take back.
 if me[1] ~= session or not has_lease(worker) then return {'gone', -1, -1} end
+
+-- What a task is promised here.
+local function promise(h)
+    if h.step == AUTO_STEP then return needs().of(h.requires, auto_mem, worker, most_mem) end
+    return h.mem
+end
+
+-- The same for the answer.
+local function need_text(h)
+    return h.step == AUTO_STEP and format('%.0f %.0f', needs().of(h.requires, auto_mem, worker, most_mem)) or ''
+end
 
 if me[3] == request then
     local answer = {'ok', next_due(), -1}
     for i, id in string.gmatch(me[4] or '', '(%d+):(%w+)') do
         local held = call('HGET', held_key(worker), id)
         local mine = held and select(2, held_parts(held)) == nonce .. format('%04x', i)
+        local record = mine and call('HGET', TASK, id)
         answer[#answer + 1] = id
-        answer[#answer + 1] = mine and call('HGET', TASK, id) or ''
+        answer[#answer + 1] = record or ''
+        answer[#answer + 1] = record and need_text(decode(record)) or ''
     end
     return answer
 end
@@ -86,6 +100,7 @@ local function save_note(shape, note)
 end
 
 if starve_ms > 0 and (reserved or (looks and looked > 0)) then
+    local RETURN_MS, WORKERS_SEEN = 2000, 256
     local notes = {} -- that hold, by shape
 
     local function let_go(owner, shape)
@@ -129,15 +144,17 @@ if starve_ms > 0 and (reserved or (looks and looked > 0)) then
     -- then MS MEMORY MILLICORES, what is free after so long); nil: never. What should have been by now is
     -- late, and may be so for as long again.
     local function ready_in(name, h)
-        local its_auto, its_caps, told = auto_mem, caps, format('%.0f %s', NOW, forecast)
+        local it, told = {auto = auto_mem, most = most_mem, cards = gpus, caps = caps}, format('%.0f %s', NOW, forecast)
         if name ~= worker then
             local has = call('HMGET', worker_key(name), 'want', 'room', 'forecast')
             if has[1] and has[1] ~= 'run' then return nil end
-            its_auto, its_caps = match(has[2] or '', '^%d+ %d+ %d+ (%d+) (.*)$')
-            told = has[3] or ''
+            it, told = parse_room(has[2]), has[3] or ''
         end
-        if not its_caps or not has_all(its_caps, h.requires) then return nil end
-        local mem = h.step == AUTO_STEP and tonumber(its_auto) or h.mem
+        if not it or not has_all(it.caps, h.requires) or
+            (wants_cards(h.requires) and not cards().can(it.cards, h.requires)) then
+            return nil
+        end
+        local mem = h.step == AUTO_STEP and needs().of(h.requires, it.auto, name, it.most) or h.mem
         local said, points = match(told, '^(%d+)(.*)$')
         for after, point_mem, point_mcpu in string.gmatch(points or '', '(%d+) (%d+) (%d+)') do
             if tonumber(point_mem) >= mem and tonumber(point_mcpu) >= h.mcpu then
@@ -227,8 +244,9 @@ if starve_ms > 0 and (reserved or (looks and looked > 0)) then
     for shape, note in pairs(notes) do
         local h = note.head
         notes_left = true
-        if note.owner == worker and note.gone == 0 and (others and avoided_by(note.id, h)) ~= worker then
-            kept, kept_mem, kept_mcpu = shape, h.step == AUTO_STEP and auto_mem or h.mem, h.mcpu
+        if note.owner == worker and note.gone == 0 and (others and avoided_by(note.id, h)) ~= worker and
+            (not wants_cards(h.requires) or cards().can(gpus, h.requires, true)) then
+            kept, kept_mem, kept_mcpu = shape, promise(h), h.mcpu
         end
     end
     if kept and rank > 0 and (call('ZRANK', SHAPE, kept) or rank) < rank then
@@ -237,7 +255,8 @@ if starve_ms > 0 and (reserved or (looks and looked > 0)) then
 end
 spare_mem, spare_mcpu = max(0, free_mem - keep_mem), max(0, free_mcpu - keep_mcpu)
 
-local function give(id, h)
+-- mem: what it is promised.
+local function give(id, h, mem)
     h.tries = h.tries % 65535 + 1
     move(id, h, IN_PROGRESS)
     local record, index = encode(h), #taken
@@ -245,11 +264,12 @@ local function give(id, h)
     taken[index + 1] = id
     given[#given + 1] = id
     given[#given + 1] = record
+    given[#given + 1] = need_text(h)
     running[#running + 1] = id
     running[#running + 1] = worker
     held[#held + 1] = id
     held[#held + 1] = format('%d.%s%04x.%d', h.tries, nonce, index, NOW)
-    free_mem = free_mem - (h.step == AUTO_STEP and auto_mem or h.mem)
+    free_mem = free_mem - mem
     free_mcpu = free_mcpu - h.mcpu
     spare_mem, spare_mcpu = max(0, free_mem - keep_mem), max(0, free_mcpu - keep_mcpu)
     slots = slots - 1
@@ -270,8 +290,8 @@ local function records_wanted(least, mcpu)
 end
 
 -- Takes from one list what fits, in order, up to the first that does not. Returns whether the list is
--- another one now, and whether there was one that did not fit.
-local function take(list, least, mcpu)
+-- another one now, and whether there was one that did not fit. wants: the cards that each wants, or nil.
+local function take(list, least, mcpu, wants)
     local skipped, changed, full, fits = {}, false, false, true
     while not full and fits and slots > 0 and mcpu <= spare_mcpu and least <= spare_mem and
         discarded < DISCARDS and #skipped < SKIPS do
@@ -286,13 +306,14 @@ local function take(list, least, mcpu)
                 discarded = discarded + 1
             else
                 full = slots == 0 or bytes >= REPLY_BYTES
-                local mem = h.step == AUTO_STEP and auto_mem or h.mem
-                fits = mem <= spare_mem and mem <= most_mem and mcpu <= spare_mcpu
+                local mem, place = promise(h), wants and cards().place(my_cards, wants)
+                fits = mem <= spare_mem and mem <= most_mem and mcpu <= spare_mcpu and not (wants and not place)
                 if full or not fits then break end
                 if others and avoided_by(ids[i], h) == worker then
                     skipped[#skipped + 1] = hints[i]
                 else
-                    give(ids[i], h)
+                    give(ids[i], h, mem)
+                    if place then cards().take(my_cards, wants, place) end
                 end
             end
             used = i
@@ -324,14 +345,16 @@ local function take_shape(shape)
     local step, mcpu, requires = match(shape, '^%d+:(%d+):(%d+):(.*)$')
     step, mcpu = tonumber(step), tonumber(mcpu)
     -- The rung is rounded up: between it and the one below, only the record tells.
-    local least = step == AUTO_STEP and auto_mem or (step > 1 and step_bytes(step - 1) + 1 or step)
-    if least > most_mem or mcpu > most_mcpu or (requires ~= '' and not has_all(caps, requires)) then
-        return false
-    end
+    if mcpu > most_mcpu or (requires ~= '' and not has_all(caps, requires)) then return false end
+    local wants = requires ~= '' and wants_cards(requires) and cards().request(requires)
+    if wants and not cards().place(my_cards, wants) then return false end
+    local least = step > 1 and step_bytes(step - 1) + 1 or step
+    if step == AUTO_STEP then least = needs().of(requires, auto_mem, worker, most_mem) end
+    if least > most_mem then return false end
     local changed, blocked = false, true
     if least <= spare_mem and mcpu <= spare_mcpu then
         local list = list_key(shape)
-        changed, blocked = take(list, least, mcpu)
+        changed, blocked = take(list, least, mcpu, wants)
         if changed then rank_anew(shape, list) end
     end
     if blocked and looks and not keeps and slots > 0 and #passed < PASSED then
@@ -344,9 +367,10 @@ local seen, more, size = 0, -1, FIRST_PAGE
 while slots > 0 do
     local page = call('ZRANGE', SHAPE, rank, rank + size - 1)
     local moved = 0
+    local families_of = prefetch_needs(page)
     for i = 1, #page do
-        local before = #taken
-        if take_shape(page[i]) then moved = moved + 1 end
+        local before, digest = #taken, families_of and families_of[i]
+        if not (digest and needs().too_large(digest, worker, most_mem)) and take_shape(page[i]) then moved = moved + 1 end
         if page[i] == kept then
             kept = nil
             if #taken == before then
@@ -360,7 +384,7 @@ while slots > 0 do
             break
         end
     end
-    seen = seen + #page
+    seen = seen + (families_of and 2 or 1) * #page -- their needs take time, too
     if more == 0 or #page < size then break end
     rank = rank + #page - moved
     size = PAGE
@@ -377,12 +401,15 @@ if #taken > 0 then
 end
 for i = 1, #taken do taken[i] = format('%d:%s', i - 1, taken[i]) end
 call('HSET', worker_key(worker), 'claimed', table.concat(taken, ' '), 'room',
-     format('%.0f %d %d %.0f %s', max(free_mem, 0), free_mcpu, slots, auto_mem, caps), 'forecast',
+     format('%.0f %d %d %.0f %.0f %s %s', max(free_mem, 0), free_mcpu, slots, auto_mem, most_mem,
+            #my_cards > 0 and cards().text(my_cards) or '-', caps), 'forecast',
      starve_ms > 0 and format('%.0f %s', NOW, forecast) or '')
 
 -- Notes what was passed over, unless nothing was taken after it.
 while #passed > 0 and more < 0 and passed_at[#passed] == #taken do passed[#passed] = nil end
 if #passed > 0 then
+    local NOTES, HEADS = 32, 16 -- notes kept; hints of a list looked at
+
     -- The first task of a list that is not stale: id, head. Discards those before it.
     local function first_of(shape)
         local list, ids = list_key(shape), {}
@@ -402,7 +429,7 @@ if #passed > 0 then
     for i, shape in ipairs(passed) do
         local id, h
         if not noted[i] and count < NOTES then id, h = first_of(shape) end
-        if id and (h.step == AUTO_STEP and auto_mem or h.mem) <= most_mem and
+        if id and promise(h) <= most_mem and
             not (others and avoided_by(id, h) == worker) then
             count = count + 1
             save_note(shape, {id = id, since = NOW, due = NOW + starve_ms, owned = 0, gone = 0, owner = ''})
@@ -428,6 +455,7 @@ flush()
 -- Not this worker, which has just seen it all; and not while others that were told are on their way: the
 -- last of them will see what they leave.
 local function wake_others()
+    local WAKE_SHAPES, WAKE_PROBES, WAKING_MS = 16, 64, 200
     local idle = call('ZCOUNT', IDLE, 0, '+inf')
     if idle <= (waits and 1 or 0) or
         call('ZCOUNT', IDLE, format('%.0f', -NOW), format('%.0f', WAKING_MS - NOW)) > 0 then

@@ -19,6 +19,7 @@ for _, worker in ipairs(call('SMEMBERS', WORKERS)) do
         notify(worker)
     end
 end
+for _, digest in ipairs(call('ZRANGE', FAMILIES, 0, -1)) do call('UNLINK', family_key(digest)) end
 call('UNLINK', TASK, TRY, OUTPUT, OUTPUT_ORDER, SHAPE, DELAYED_KEY, RUNNING, COUNT, NAME, AFTER, AWAIT,
-     FANOUT, FINISHED_KEY, FAILED_KEY, AVOID, LOAD, RESERVE)
+     FANOUT, FINISHED_KEY, FAILED_KEY, AVOID, LOAD, RESERVE, NEED, FAMILIES)
 return {'ok', tasks}

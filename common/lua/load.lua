@@ -114,6 +114,14 @@ local function enter_new(id, record, refs)
     set_refs(id, h, refs, true)
 end
 
+-- The record of the file, with the memory that a return for memory has raised the request to, if that is larger.
+local function with_raised(h, record)
+    if h.returns == 0 or h.step == AUTO_STEP then return record end
+    local mem, step = unpack_struct('>I6B', record, 9)
+    if step ~= AUTO_STEP and mem >= h.mem then return record end
+    return sub(record, 1, 8) .. sub(h.record, 9, 15) .. sub(record, 16)
+end
+
 local function is_changed(h, record)
     return sub(h.record, 5, 19) ~= sub(record, 5, 19) or sub(h.record, 34) ~= sub(record, 34)
 end
@@ -145,6 +153,7 @@ local function retry(id, h, record, refs)
 end
 
 local function enter_known(id, h, record, refs)
+    record = with_raised(h, record)
     if load ~= 0 and h.name ~= '' then
         groups().each_group(h.name, function(g, group_name) adopt(group_name, g) end)
     end

@@ -1,19 +1,23 @@
 -- report: what became of tries. A report that is asked again, or comes too late, changes nothing.
 --
 -- ARGV  1 worker   2 max_losses   3 bytes all outputs together may take, 0: no limit
---       then for each try: id, try, nonce, outcome, delay_ms, entry, output
+--       then for each try: id, try, nonce, outcome, delay_ms, entry, output, memory
 --       outcome  finished; failed or timeout (delay_ms: wait before the next try, -1: no more);
 --                cancelled; returned (memory: counted); released (drain, not started: uncounted);
 --                tempfail (delay_ms); lost (its supervisor died)
 --       entry    of the try log, common/trylog.h; '' for released tries that never started
 --       output   captured output, common/trylog.h; '' for none
+--       memory   what was learned of it, '' for nothing: u8 rung of the peak, u48 peak, u48 promised, u48 need (of
+--                a returned try that took more than it was promised: what the next is to ask for; else 0), all in
+--                bytes; then digest and key of its family (common/family.h), if a finished one is to be counted
 -- Answer {due, answer, ...}: recorded; yours (this very report was recorded before); stale (another
 --       try owns the task); unknown (no such task). due as in claim.
 
 even_when_full()
 local worker, max_losses, keep_bytes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local WIDTH, FIRST = 7, 4
+local WIDTH, FIRST = 8, 4
 local AVOID_MS = 2000
+local MEMORY_BYTES = 19 -- of the numbers
 
 for i = FIRST, #ARGV, WIDTH do
     if not OUTCOME[ARGV[i + 3]] or ARGV[i + 3] == 'dependency' then
@@ -80,6 +84,13 @@ function ENDS.returned(id, h)
     give_back(id, h)
 end
 
+-- Returned, and nobody has as much as it takes.
+function ENDS.impossible(id, h)
+    h.returns = h.returns + 1
+    move(id, h, FAILED)
+    save(id, h)
+end
+
 ENDS.released = give_back
 
 function ENDS.tempfail(id, h, delay_ms) again_later(id, h, max(delay_ms, 1)) end
@@ -88,6 +99,7 @@ local function record(i)
     local base = FIRST + (i - 1) * WIDTH
     local id, try, nonce, outcome = ids[i], tonumber(ARGV[base + 1]), ARGV[base + 2], ARGV[base + 3]
     local delay_ms, entry, output = tonumber(ARGV[base + 4]), ARGV[base + 5], ARGV[base + 6]
+    local memory = ARGV[base + 7]
     local h, hold = heads[i], holds[i]
     if not h then return 'unknown' end
     local held_try, held_nonce, start_ms
@@ -105,13 +117,21 @@ local function record(i)
         tries().lose(id, h, worker, start_ms, max_losses, 'its supervisor died', nonce)
         return 'recorded'
     end
-    if entry ~= '' then log_try(id, entry) end
     keep_output(id, try, output)
     if has_flag(h.flags, FLAG_CANCEL) then
         h.flags = without_flag(h.flags, FLAG_CANCEL)
         call('SREM', cancel_key(worker), id)
         if outcome ~= 'finished' then outcome = 'cancelled' end
     end
+    if outcome == 'finished' and #memory > MEMORY_BYTES then
+        families().add(memory, h.step == AUTO_STEP)
+    elseif outcome == 'returned' and memory ~= '' then
+        local _, peak, promised, need = unpack_struct('>BI6I6I6', memory)
+        local possible = true
+        if need > 0 then entry, possible = raising().raise(h, entry, peak, promised, need) end
+        if not possible then outcome = 'impossible' end
+    end
+    if entry ~= '' then log_try(id, entry) end
     ENDS[outcome](id, h, delay_ms)
     return 'recorded'
 end
@@ -140,6 +160,7 @@ if #output_args > 0 then
     local total = call('HINCRBY', COUNT, 'output_bytes', output_bytes)
     if keep_bytes > 0 and total > keep_bytes then outputs().trim(total, keep_bytes) end
 end
+if made.families then families().write() end
 flush()
 fan_out()
 answers[1] = next_due()

@@ -2,8 +2,8 @@
 
 usage: bench.py [--pairs N] [--scale X] [PART...]       make bench BENCH='exec load' BENCH_FLAGS='--pairs 9'
 
-Parts: exec load latency cancel look idle wake starve; all of them when none is named. docs/performance.md tells what
-each does. The exit code says whether everything could be measured, not whether the targets were met.
+Parts: exec load latency cancel look idle wake starve memory; all of them when none is named. docs/performance.md tells
+what each does. The exit code says whether everything could be measured, not whether the targets were met.
 """
 import argparse
 import json
@@ -15,6 +15,7 @@ import time
 from dataclasses import asdict
 
 import idle_part
+import memory_part
 import queue_part
 import run_part
 import starve_part
@@ -29,6 +30,7 @@ PARTS = {
     "idle": idle_part.measure_idle,
     "wake": idle_part.measure_wake,
     "starve": starve_part.measure_starve,
+    "memory": memory_part.measure_memory,
 }
 
 

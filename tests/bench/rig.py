@@ -192,17 +192,18 @@ def wait_until(condition, seconds, every=0.005):
 
 
 class Worker:
-    """One redisWorker, stopped at the end."""
+    """One redisWorker, stopped at the end; `before` are words put before its line."""
 
-    def __init__(self, redis, *flags, name="bench"):
-        self.redis, self.flags, self.name = redis, flags, name
+    def __init__(self, redis, *flags, name="bench", before=()):
+        self.redis, self.flags, self.name, self.before = redis, flags, name, list(before)
 
     def __enter__(self):
         self.log = self.redis.dir / f"{self.name}.log"
         self.began = time.monotonic()
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [WORKER, "--name", self.name, "--state_dir", self.redis.dir / self.name, *map(str, self.flags)],
+                [*self.before, WORKER, "--name", self.name, "--state_dir", self.redis.dir / self.name,
+                 *map(str, self.flags)],
                 env=self.redis.environment, cwd=self.redis.dir, stderr=log, stdout=log)
         return self
 

@@ -1,12 +1,13 @@
 /*
  * Bytes as what an agent says to the supervisor (worker/wire.h): a stream of frames through
  * wireio and agentlink, into the table of slots. Only the processes are not real: `clone` is this
- * file's (-Dclone=fuzz_clone, see Makefile), and gives out pids that nobody has.
+ * file's (-Dclone=fuzz_clone, see Makefile), as is clone_into, and gives out pids that nobody has.
  *
  * Frames of type 0xff00 and above are orders to this program: a task ends, the agent is gone and
  * another comes, bytes arrive one at a time; or a START whose lengths agree, which mutation alone
  * hardly ever makes.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -21,6 +22,7 @@
 
 #include "worker/agentlink.h"
 #include "worker/capture.h"
+#include "worker/clonein.h"
 #include "worker/ending.h"
 #include "worker/orphan.h"
 #include "worker/slot.h"
@@ -61,6 +63,11 @@ int fuzz_clone(int (*function)(void *), void *stack, int flags, void *argument, 
     (void)argument;
     last_pid++;
     return last_pid % 5 ? FIRST_PID + last_pid : -1;
+}
+
+int clone_into(int cgroup_fd, int (*run_child)(void *), void *arg, char *stack, size_t size) {
+    errno = EBUSY;
+    return last_pid % 3 && cgroup_fd >= 0 ? fuzz_clone(run_child, stack + size, 0, arg) : -1;
 }
 
 static void connect_agent(void) {
@@ -192,6 +199,33 @@ static void obey(uint32_t order, uint32_t argument) {
     turn();
 }
 
+/* Counts the strings of the first bytes, which end with the last NUL among them. */
+static uint32_t end_with_strings(const uint8_t *text, uint32_t *len) {
+    uint32_t strings = 0;
+    while (*len && text[*len - 1])
+        --*len;
+    for (uint32_t i = 0; i < *len; i++)
+        strings += text[i] == 0;
+    return strings;
+}
+
+/* The lengths of what confines it, made to fit `rest` bytes; returns how many it has. */
+static uint32_t fit_confine(uint8_t *at, uint32_t rest) {
+    struct wire_confine c;
+    memcpy(&c, at, sizeof c);
+    rest -= (uint32_t)sizeof c;
+    const uint8_t *text = at + sizeof c;
+    c.cpus_len = c.cpus_len % (rest + 1) / 8 * 8 % (WIRE_CPUS_MAX + 8);
+    c.cgroup_len %= rest - c.cpus_len + 1;
+    if (end_with_strings(text + c.cpus_len, &c.cgroup_len) > 1)
+        c.cgroup_len = (uint32_t)strlen((const char *)text + c.cpus_len) + 1;
+    c.procs_len %= rest - c.cpus_len - c.cgroup_len + 1;
+    c.procs_count = end_with_strings(text + c.cpus_len + c.cgroup_len, &c.procs_len);
+    c.flags &= 1;
+    memcpy(at, &c, sizeof c);
+    return (uint32_t)sizeof c + c.cpus_len + c.cgroup_len + c.procs_len;
+}
+
 /* A START of these bytes: as they are, but for lengths and counts, which are made to fit. Returns
  * how many were used. */
 static size_t say_start(const uint8_t *bytes, size_t size) {
@@ -203,24 +237,28 @@ static size_t say_start(const uint8_t *bytes, size_t size) {
     if (size > sizeof out - sizeof frame)
         size = sizeof out - sizeof frame;
     memcpy(&head, bytes, sizeof head);
-    uint32_t rest = (uint32_t)(size - sizeof head), strings = 0;
+    memcpy(out + sizeof frame + sizeof head, bytes + sizeof head, size - sizeof head);
+    uint8_t *tail = out + sizeof frame + sizeof head;
+    uint32_t rest = (uint32_t)(size - sizeof head), confined = 0;
     head.slot %= SLOTS + 1;
-    head.flags &= 3;
+    head.flags &= 7;
+    if (rest < sizeof(struct wire_confine))
+        head.flags &= 3;
+    if (head.flags & WIRE_START_CONFINED)
+        confined = fit_confine(tail, rest);
+    rest -= confined;
     head.note_len %= rest + 1;
     head.cwd_len %= rest - head.note_len + 1;
     head.strings_len = rest - head.note_len - head.cwd_len;
-    const uint8_t *text = bytes + size - head.strings_len;
-    while (head.strings_len && text[head.strings_len - 1])
-        head.strings_len--;
-    for (uint32_t i = 0; i < head.strings_len; i++)
-        strings += text[i] == 0;
+    uint32_t strings =
+        end_with_strings(tail + confined + head.note_len + head.cwd_len, &head.strings_len);
     head.envc = strings / 2;
     head.fallback_argc = (strings - head.envc) / 2;
     head.argc = strings - head.envc - head.fallback_argc;
-    frame.length = (uint32_t)sizeof head + head.note_len + head.cwd_len + head.strings_len;
+    frame.length =
+        (uint32_t)sizeof head + confined + head.note_len + head.cwd_len + head.strings_len;
     memcpy(out, &frame, sizeof frame);
     memcpy(out + sizeof frame, &head, sizeof head);
-    memcpy(out + sizeof frame + sizeof head, bytes + sizeof head, frame.length - sizeof head);
     say(out, sizeof frame + frame.length);
     return size;
 }

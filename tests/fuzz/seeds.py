@@ -9,7 +9,8 @@ from pathlib import Path
 
 HELLO, START, KILL, ACK, LEASE, BYE, ALIVE = range(1, 8)
 END, NEW_AGENT, SLOWLY, SIGNAL, ANY_START = range(0xff00, 0xff05)  # orders to fuzz_wire itself
-VERSION = 2
+VERSION = 3
+DIRECT_RUN, CONFINED = 1, 4
 
 
 def frame(kind, payload=b""):
@@ -24,12 +25,23 @@ def hello(pid=42, version=VERSION):
     return frame(HELLO, struct.pack("=II", version, pid))
 
 
+def texts(words):
+    return b"".join(word.encode() + b"\0" for word in words)
+
+
+def confine(data_bytes=0, flags=0, cpus=b"", cgroup=(), procs=()):
+    names = texts(cgroup), texts(procs)
+    return struct.pack("=QIIIIII", data_bytes, flags, len(cpus), len(names[0]), len(procs), len(names[1]),
+                       0) + cpus + b"".join(names)
+
+
 def start(slot, argv=("/bin/sh", "-c", "true"), fallback=(), env=("DISTCOMP_COOKIE=a.1",), note=b"note", cwd=b"",
-          flags=0, timeout_ms=0):
-    strings = b"".join(word.encode() + b"\0" for word in (*argv, *fallback, *env))
+          flags=0, timeout_ms=0, confined=b""):
+    strings = texts((*argv, *fallback, *env))
+    flags |= CONFINED if confined else 0
     head = struct.pack("=IIQIiIIIIII", slot, flags, timeout_ms, 500, 0, len(note), len(cwd), len(argv), len(fallback),
                        len(env), len(strings))
-    return frame(START, head + note + cwd + strings)
+    return frame(START, head + confined + note + cwd + strings)
 
 
 def kill(slot, why=2, grace_ms=100):
@@ -40,7 +52,9 @@ def ack(slot, flags=0):
     return frame(ACK, struct.pack("=II", slot, flags))
 
 
-DIRECT = start(2, argv=("ls", "-l"), fallback=("/bin/sh", "-c", "ls -l"), flags=1, cwd=b"/tmp", timeout_ms=1000)
+DIRECT = start(2, argv=("ls", "-l"), fallback=("/bin/sh", "-c", "ls -l"), flags=DIRECT_RUN, cwd=b"/tmp", timeout_ms=1000)
+BOUNDED = start(3, confined=confine(1 << 26, 1, b"\1" * 16, ["/sys/fs/cgroup"], ["/proc/self/a", "/proc/self/b"]))
+PINNED = start(8, confined=confine(cpus=b"\2" + b"\0" * 7))
 WIRE = {
     "life": hello() + start(0) + order(END, 0) + ack(0) + frame(BYE, struct.pack("=II", 1, 0)),
     "ask": hello(pid=0) + hello(),
@@ -53,6 +67,10 @@ WIRE = {
     "longest_note": hello() + start(4, note=b"n" * 1024) + order(NEW_AGENT) + hello(),
     "any_start": hello() + order(ANY_START, len(start(6)) - 8) + start(6)[8:] + order(NEW_AGENT) + hello(),
     "any_large_start": hello() + order(ANY_START, 3000) + start(6, note=b"n" * 900, env=("A=" + "b" * 3000,))[8:3008],
+    "old": hello(version=2) + start(0) + order(END, 0) + ack(0),
+    "confined": hello() + BOUNDED + PINNED + order(NEW_AGENT) + hello() + order(END, 3) + ack(3),
+    "any_confined": hello() + order(ANY_START, len(BOUNDED) - 8) + BOUNDED[8:] + order(ANY_START, len(PINNED) - 8)
+    + PINNED[8:],
     "refused": hello() + start(16) + order(NEW_AGENT) + hello(version=99) + kill(0, why=9),
 }
 

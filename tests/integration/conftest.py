@@ -4,6 +4,8 @@
     redis    a RedisServer that runs; redis_server(**options) makes more, with other options
     queue    redisManager on it: queue("checkTask"), queue.run(...), queue.json(...), queue.counts()
     worker   a factory: worker(), worker("w2", cpus=4, lease="600ms", health_report_interval="200ms")
+    memory_box    a factory: memory_box(1024) is a memory cgroup of 1 GiB (tests/lib/memorybox.py)
+    boxed_worker  a factory: boxed_worker(memory_box(1024), ...) is a worker with its tasks in there
 
 A test that takes over 120 s (times DISTCOMP_SLOW) fails; @pytest.mark.limit(seconds) says otherwise. With
 DISTCOMP_CI set a skip is a failure, unless its reason begins with "expected: ". DISTCOMP_KEEP keeps the boxes.
@@ -18,6 +20,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lib"))
 import harness  # noqa: E402
+import memorybox  # noqa: E402
 
 totals = {"passed": 0, "failed": 0, "skipped": 0}
 settings = {key: os.environ.get(key) for key in ("DISTCOMP_CI", "DISTCOMP_KEEP")}
@@ -105,6 +108,37 @@ def worker(redis, box):
 
     def make(name=None, url=None, **settings):
         made = harness.Worker(box, url or redis.url, name or f"w{len(workers) + 1}", cwd=box / "cwd", **settings)
+        workers.append(made)
+        return made
+
+    yield make
+    for made in workers:
+        made.kill()
+
+
+@pytest.fixture
+def memory_box(box):
+    boxes = []
+
+    def make(limit=1024):
+        try:
+            boxes.append(memorybox.MemoryBox(limit, f"{box.name}.{len(boxes)}"))
+        except memorybox.NoRights as error:
+            pytest.skip(f"expected: no memory cgroup can be made here: {error}")
+        return boxes[-1]
+
+    yield make
+    for made in boxes:
+        made.close()
+
+
+@pytest.fixture
+def boxed_worker(redis, box):
+    workers = []
+
+    def make(memory_box, name=None, url=None, **settings):
+        made = memorybox.BoxedWorker(memory_box, box, url or redis.url, name or f"b{len(workers) + 1}",
+                                     cwd=box / "cwd", **settings)
         workers.append(made)
         return made
 

@@ -96,6 +96,9 @@ def session(q):  # noqa: F811
     while q.claim(slots=500):
         pass
     look()
+    q.add(5)
+    q.finish(*q.claim(slots=5), family="shell true", peak=GIB)
+    look()
     q.add(mcpu=4000)
     q.add()
     q.claim(mcpu=1000, most=(GIB, 4000))

@@ -408,7 +408,8 @@ def test_the_note_goes_when_nobody_can_ever_hold_it(q, crowd):  # noqa: F811
     claim(q, "w4", left=5)
     q.run("leave", "w4", "i1")
     later(q)
-    q.run("claim", "w1", "i1", "ff", "00000000000000ff", GIB, 1000, 1, GIB, ",", 0, 64 * GIB, FULL, STARVE, "")
+    q.run("claim", "w1", "i1", "ff", "00000000000000ff", GIB, 1000, 1, GIB, ",", 0, 64 * GIB, FULL, STARVE, "",
+          "")
     assert q.reservations() == {}
 
 

@@ -51,7 +51,7 @@ OPERATIONS = {
     "load edited": (lambda q, m: q.load([edited(m.task, priority=3, mem=GIB)]), {}),
     "load, retry failed": (lambda q, m: q.load([m.task], retry=True), {"failed": "todo", "cancelled": "todo"}),
     "claim": (lambda q, m: q.claim(), {"todo": "in_progress"}),
-    "report of an unknown try": (lambda q, m: q.run("report", "w1", 5, 0, m.task.id, 9, "0" * 20, "finished", 0, "", ""),
+    "report of an unknown try": (lambda q, m: q.run("report", "w1", 5, 0, m.task.id, 9, "0" * 20, "finished", 0, "", "", ""),
                                  {}),
     "maintain": (lambda q, m: q.maintain(), {}),
     "leave": (lambda q, m: q.run("leave", "w1", "i1"), {"in_progress": "todo"}),

@@ -504,7 +504,8 @@ def test_an_unknown_outcome_changes_nothing(q):  # noqa: F811
     [a, b] = q.claim(slots=2)
     before = q.dump()
     assert "unknown outcome exploded" in is_error(
-        q, "report", "w1", 5, 0, a.id, 1, a.nonce, "failed", 5, "", "", b.id, 1, b.nonce, "exploded", 0, "", "")
+        q, "report", "w1", 5, 0, a.id, 1, a.nonce, "failed", 5, "", "", "", b.id, 1, b.nonce, "exploded", 0, "", "",
+            "")
     assert q.dump() == before
 
 

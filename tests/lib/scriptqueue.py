@@ -3,6 +3,8 @@ would send, and check(), which compares everything a queue keeps twice.
 
 Records and hints are packed here anew, from docs/protocol.md, not by the programs' own code.
 """
+import functools
+import hashlib
 import itertools
 import os
 import re
@@ -36,6 +38,11 @@ def script_text(name):
     return "".join(file.read_text() for file in files)
 
 
+def digest_of(family):
+    """Stands for a family in the names of lists and keys; any 16 hexadecimal digits will do for the scripts."""
+    return hashlib.sha256(family.encode()).hexdigest()[:16]
+
+
 def be(number, size):
     return number.to_bytes(size, "big")
 
@@ -49,6 +56,7 @@ def task_id(number):
     return digits
 
 
+@functools.lru_cache(maxsize=None)
 def mem_step(mem):
     """The memory ladder of common/task.h: the first rung that is not below mem."""
     if mem == 0:
@@ -145,12 +153,21 @@ def output(number, out=b"", err=b""):
     return be(number, 2) + b"\0" + be(len(out), 6) + be(len(err), 6) + be(len(out), 4) + out + be(len(err), 4) + err
 
 
+def usage(family="", peak=0, promised=0, need=0, digest=None):
+    """What a report says of a try's memory."""
+    if not peak:
+        return b""
+    return (be(mem_step(peak), 1) + be(peak, 6) + be(promised, 6) + be(need, 6) +
+            ((digest or digest_of(family)) + family if family else "").encode())
+
+
 @dataclass(frozen=True)
 class Claimed:
     id: str
     number: int
     nonce: str
     record: bytes
+    need: tuple = ()  # (promised, held) of min_dram=auto
 
     @property
     def token(self):
@@ -230,16 +247,17 @@ class ScriptQueue:
 
     # --- a worker ---
 
-    def register(self, worker="w1", incarnation="i1", dead="", lease=None, max_losses=5, session=None):
+    def register(self, worker="w1", incarnation="i1", dead="", lease=None, max_losses=5, session=None,
+                 info="{}"):
         """dead: incarnations, joined by blanks; 'i0.500' for one that is dead if it was silent for 500 ms. Here a session
         is called as its incarnation unless the test gives it another name."""
         dead = " ".join(life if "." in life else f"{life}.0" for life in dead.split())
         return [part.decode() if isinstance(part, bytes) else part
-                for part in self.run("register", worker, incarnation, session or incarnation, dead, lease or self.lease, "{}",
+                for part in self.run("register", worker, incarnation, session or incarnation, dead, lease or self.lease, info,
                                      max_losses)]
 
     def claim(self, worker="w1", session="i1", slots=1, mem=64 * GIB, mcpu=64000, auto=GIB, caps=",", rank=0,
-              request=None, nonce=None, most=None, starve=60000, forecast=None):
+              request=None, nonce=None, most=None, starve=60000, forecast=None, gpus=""):
         """most: (memory, milli-cores) of the empty worker, by default what is free now. forecast: [(after ms, memory,
         milli-cores)], by default the empty worker at once."""
         most = most or (mem, mcpu)
@@ -247,25 +265,30 @@ class ScriptQueue:
         number = next(self.numbers)
         nonce = nonce or f"{number * 0x9E3779B97F4A7C15 & (1 << 64) - 1:016x}"
         answer = self.run("claim", worker, session, request or f"{number:016x}", nonce, mem, mcpu, slots, auto,
-                          caps, rank, *most, starve, points)
+                          caps, rank, *most, starve, points, gpus)
         tasks = Claim()
         tasks.status, tasks.due, tasks.more = answer[0].decode(), answer[1], answer[2]
-        for i in range(3, len(answer), 2):
-            record = answer[i + 1]
+        assert len(answer) % 3 == 0
+        for i in range(3, len(answer), 3):
+            record, need = answer[i + 1], tuple(int(word) for word in answer[i + 2].split())
             tries = Record.decode(record).tries if record else 0
-            tasks.append(Claimed(answer[i].decode(), tries, f"{nonce}{(i - 3) // 2:04x}", record))
+            tasks.append(Claimed(answer[i].decode(), tries, f"{nonce}{(i - 3) // 3:04x}", record, need))
         return tasks
 
     def report(self, *items, worker="w1", max_losses=5, keep=1 << 40):
-        """items: (claimed, outcome) with delay, out, err, entry as a third dict; returns the answers."""
+        """items: (claimed, outcome) with delay, out, entry, reason, family, peak, promised, need as a third dict; returns
+        the answers."""
         words = []
         for claimed, outcome, *more in items:
             extra = more[0] if more else {}
             ran = outcome != "released"
-            entry = try_entry(claimed.number, claimed.nonce, outcome, worker=worker) if ran else b""
-            out = extra.get("out")
+            entry = try_entry(claimed.number, claimed.nonce, outcome, worker=worker,
+                              reason=extra.get("reason", "")) if ran else b""
+            out, family = extra.get("out"), extra.get("family", "")
             words += [claimed.id, claimed.number, claimed.nonce, outcome, extra.get("delay", -1),
-                      extra.get("entry", entry), b"" if out is None else output(claimed.number, out)]
+                      extra.get("entry", entry), b"" if out is None else output(claimed.number, out),
+                      usage(family, extra.get("peak", 0), extra.get("promised", 0), extra.get("need", 0),
+                            extra.get("digest"))]
         answer = self.run("report", worker, max_losses, keep, *words)
         self.due = answer[0]
         return [word.decode() for word in answer[1:]]
@@ -278,8 +301,8 @@ class ScriptQueue:
     def digest(claimed):
         return sum(int(c.nonce[:12], 16) + int(c.nonce[16:], 16) * 7919 + c.number for c in claimed) % (1 << 48)
 
-    def renew(self, held=(), worker="w1", session="i1", lease=None):
-        answer = self.run("renew", worker, session, lease or self.lease, len(held), self.digest(held), "{}")
+    def renew(self, held=(), worker="w1", session="i1", lease=None, stats="{}"):
+        answer = self.run("renew", worker, session, lease or self.lease, len(held), self.digest(held), stats)
         return [part.decode() if isinstance(part, bytes) else part for part in answer]
 
     def reconcile(self, held=(), worker="w1", session="i1"):
@@ -387,6 +410,7 @@ class ScriptQueue:
         self._check_waiting(records)
         self._check_outputs(records)
         self._check_reservations()
+        self._check_families()
 
     def _check_counts(self, records):
         counts = self.counts()
@@ -483,6 +507,21 @@ class ScriptQueue:
         assert len(notes) <= 32
         owners = [note.owner for note in notes.values() if note.owner]
         assert len(owners) == len(set(owners)), f"kept free for two tasks: {notes}"
+
+    def _check_families(self):
+        """Each that is counted is in the zset, and only those have a need; it is on the ladder and no more than was held."""
+        known = {digest.decode() for digest in self.redis("ZRANGE", "families", 0, -1)}
+        assert {suffix[7:] for suffix in self.suffixes() if suffix.startswith("family:")} == known
+        for digest in known:
+            fields = {name: value for name, value in self.hash(f"family:{digest}").items()}
+            peaks = {int(name): int(value) for name, value in fields.items() if name.isdigit()}
+            assert sum(peaks.values()) == int(fields["count"]) < 512 and all(peaks.values())
+            assert int(fields["max"]) <= step_bytes(max(peaks)) and fields["key"]
+        for digest, value in self.hash("need").items():
+            need, hold = map(int, value.split())
+            if digest[0] == "=":  # the largest worker, and when it was looked up
+                continue
+            assert digest in known and need >= hold and step_bytes(mem_step(need)) == need
 
     def _check_outputs(self, records):
         outputs = self.hash("output")

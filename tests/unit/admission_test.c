@@ -18,27 +18,24 @@ static void room_by_table(void **state) {
         struct room room;
     } rows[] = {
         /* idle: all but the reserve */
-        {{8 * G, G, 4000, 64}, {0, 16 * G, 0, 0}, {7 * G, 4000, 64}},
-        /* what was promised is gone */
-        {{8 * G, G, 4000, 64}, {3 * G, 16 * G, 1500, 3}, {4 * G, 2500, 61}},
-        /* the machine has less than was promised away: others use it too */
-        {{8 * G, G, 4000, 64}, {0, 3 * G, 0, 0}, {2 * G, 4000, 64}},
-        {{8 * G, G, 4000, 64}, {5 * G, 5 * G, 0, 1}, {2 * G, 4000, 63}},
+        {{8 * G, G, 4000, 64}, {16 * G, 0, 0}, {7 * G, 4000, 64}},
+        /* what runs has taken its part, others use the machine */
+        {{8 * G, G, 4000, 64}, {4 * G, 1500, 3}, {4 * G, 2500, 61}},
+        {{8 * G, G, 4000, 64}, {2 * G, 0, 1}, {2 * G, 4000, 63}},
         /* nothing is left, and nothing goes below 0 */
-        {{8 * G, G, 4000, 64}, {0, G, 0, 0}, {0, 4000, 64}},
-        {{8 * G, G, 4000, 64}, {0, 0, 0, 0}, {0, 4000, 64}},
-        {{8 * G, G, 4000, 64}, {9 * G, 16 * G, 4001, 65}, {0, 0, 0}},
-        {{8 * G, G, 4000, 64}, {UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT32_MAX}, {0, 0, 0}},
+        {{8 * G, G, 4000, 64}, {0, 0, 0}, {0, 4000, 64}},
+        {{8 * G, G, 4000, 64}, {16 * G, 4001, 65}, {7 * G, 0, 0}},
+        {{8 * G, G, 4000, 64}, {0, UINT64_MAX, UINT32_MAX}, {0, 0, 0}},
         /* more than 32 bits of milli-cores promised are not taken modulo 2^32 */
-        {{8 * G, G, 4000, 64}, {0, 16 * G, (UINT64_C(1) << 32) + 1, 0}, {7 * G, 0, 64}},
+        {{8 * G, G, 4000, 64}, {16 * G, (UINT64_C(1) << 32) + 1, 0}, {7 * G, 0, 64}},
         /* a reserve as large as the memory, or larger */
-        {{G, G, 1000, 1}, {0, 16 * G, 0, 0}, {0, 1000, 1}},
-        {{G, 2 * G, 1000, 1}, {0, 16 * G, 0, 0}, {0, 1000, 1}},
-        {{G, UINT64_MAX, 1000, 1}, {0, UINT64_MAX, 0, 0}, {0, 1000, 1}},
+        {{G, G, 1000, 1}, {16 * G, 0, 0}, {0, 1000, 1}},
+        {{G, 2 * G, 1000, 1}, {16 * G, 0, 0}, {0, 1000, 1}},
+        {{G, UINT64_MAX, 1000, 1}, {UINT64_MAX, 0, 0}, {0, 1000, 1}},
         {{UINT64_MAX, 0, UINT32_MAX, UINT32_MAX},
-         {0, UINT64_MAX, 0, 0},
+         {UINT64_MAX, 0, 0},
          {UINT64_MAX, UINT32_MAX, UINT32_MAX}},
-        {{0, 0, 0, 0}, {0, 0, 0, 0}, {0, 0, 0}},
+        {{0, 0, 0, 0}, {0, 0, 0}, {0, 0, 0}},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct room room = admission_room(&rows[i].capacity, &rows[i].load);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "common/claimops.h"
+#include "common/family.h"
 
 #define QUEUE "distcomp:{q}"
 #define ID1   "0123456789abcd"
@@ -123,14 +124,42 @@ static void builders_give_what_the_scripts_take(void **state) {
                                .most_mem_bytes = UINT64_C(1) << 41,
                                .most_mcpu = 8000,
                                .starve_after_ms = 60000,
-                               .forecast = "0 5 4000"};
+                               .forecast = "0 5 4000",
+                               .gpus = "1000:5:7:9:1"};
     claim_build(&c, QUEUE, &claim);
     expect(&c, "claim|w|ses|00000000000000ab|ffffffffffffffff|1099511627776|4000|500|17|,label:a,"
-               "|3|2199023255552|8000|60000|0 5 4000");
+               "|3|2199023255552|8000|60000|0 5 4000|1000:5:7:9:1");
     report_begin(&c, QUEUE, "w", 5, 1000000);
-    report_add(&c, &(struct report_item){ID1, 2, "aa", TRY_FAILED, -1, {"EN", 2}, {"OUT", 3}});
-    report_add(&c, &(struct report_item){ID2, 65535, "bb", TRY_RELEASED, 0, {"", 0}, {NULL, 0}});
-    expect(&c, "report|w|5|1000000|" ID1 "|2|aa|failed|-1|EN|OUT|" ID2 "|65535|bb|released|0||");
+    report_add(&c, &(struct report_item){.id = ID1,
+                                         .try_number = 2,
+                                         .nonce = "aa",
+                                         .outcome = TRY_FAILED,
+                                         .delay_ms = -1,
+                                         .entry = {"EN", 2},
+                                         .output = {"OUT", 3}});
+    report_add(&c, &(struct report_item){
+                       .id = ID2, .try_number = 65535, .nonce = "bb", .outcome = TRY_RELEASED});
+    expect(&c, "report|w|5|1000000|" ID1 "|2|aa|failed|-1|EN|OUT||" ID2 "|65535|bb|released|0|||");
+    report_begin(&c, QUEUE, "w", 5, 0);
+    report_add(&c, &(struct report_item){.id = ID1,
+                                         .nonce = "aa",
+                                         .outcome = TRY_RETURNED,
+                                         .family = {"shell lru", 9},
+                                         .peak_bytes = UINT64_C(0x010203040506),
+                                         .promised_bytes = UINT64_C(0x111213141516),
+                                         .need_bytes = UINT64_C(0x212223242526)});
+    struct buf packed = BUF_INIT;
+    char digest[FAMILY_DIGEST_LEN + 1];
+    family_digest("shell lru", 9, digest);
+    buf_add_be(&packed, task_mem_step(UINT64_C(0x010203040506)), 1);
+    buf_addf(&packed, "\x01\x02\x03\x04\x05\x06\x11\x12\x13\x14\x15\x16!\"#$%%&%sshell lru",
+             digest);
+    cmd_argv(&c);
+    assert_int_equal(c.count, 7 + 8);
+    assert_int_equal(c.lens[14], packed.len);
+    assert_memory_equal(c.argv[14], packed.data, packed.len);
+    cmd_clear(&c);
+    buf_free(&packed);
     renew_build(&c, QUEUE, "w", "ses", 30000, 2, 281474976710655, "{\"a\":1}");
     expect(&c, "renew|w|ses|30000|2|281474976710655|{\"a\":1}");
     reconcile_begin(&c, QUEUE, "w", "ses");
@@ -154,9 +183,14 @@ static void entries_may_hold_any_byte(void **state) {
     (void)state;
     struct cmd c = CMD_INIT;
     report_begin(&c, QUEUE, "w", 5, 0);
-    report_add(&c, &(struct report_item){ID1, 1, "aa", TRY_LOST, 0, {"\0|\xff", 3}, {"\n\0", 2}});
+    report_add(&c, &(struct report_item){.id = ID1,
+                                         .try_number = 1,
+                                         .nonce = "aa",
+                                         .outcome = TRY_LOST,
+                                         .entry = {"\0|\xff", 3},
+                                         .output = {"\n\0", 2}});
     cmd_argv(&c);
-    assert_int_equal(c.count, 7 + 7);
+    assert_int_equal(c.count, 7 + 8);
     assert_int_equal(c.lens[12], 3);
     assert_memory_equal(c.argv[12], "\0|\xff", 3);
     assert_int_equal(c.lens[13], 2);
@@ -218,7 +252,7 @@ static void claim_answers(void **state) {
     (void)state;
     struct claim_args args = {.nonce = 0x0123456789abcdef};
     struct claimed task;
-    redisReply *r = answer_of("['ok' 250 -1 '" ID1 "' 'rec' '" ID2 "' '']");
+    redisReply *r = answer_of("['ok' 250 -1 '" ID1 "' 'rec' '3221225472 5' '" ID2 "' '' '']");
     assert_true(read_claim(r));
     assert_int_equal(claimed.status, CLAIM_OK);
     assert_int_equal(claimed.due_ms, 250);
@@ -229,10 +263,14 @@ static void claim_answers(void **state) {
     assert_string_equal(task.nonce, "0123456789abcdef0000");
     assert_int_equal(task.record.len, 3);
     assert_memory_equal(task.record.data, "rec", 3);
+    assert_int_equal(task.need_bytes, UINT64_C(3) << 30);
+    assert_int_equal(task.hold_bytes, 5);
     assert_true(claim_task(r, &args, 1, &task));
     assert_string_equal(task.id, ID2);
     assert_string_equal(task.nonce, "0123456789abcdef0001");
     assert_int_equal(task.record.len, 0);
+    assert_int_equal(task.need_bytes, 0);
+    assert_int_equal(task.hold_bytes, 0);
     assert_false(claim_task(r, &args, 2, &task));
     drop(r);
     r = answer_of("['gone' -1 7]");
@@ -257,16 +295,25 @@ static void claim_answers(void **state) {
                                       "nil",
                                       "!ERR",
                                       "['ok' 1 -1 '" ID1 "']",
-                                      "['ok' 1 -1 '" ID1 "' 'rec' '" ID2 "']",
+                                      "['ok' 1 -1 '" ID1 "' 'rec']",
+                                      "['ok' 1 -1 '" ID1 "' 'rec' '' '" ID2 "']",
                                       NULL};
     refuses(read_claim, bad);
 }
 
 static void claimed_tasks_that_cannot_be(void **state) {
     (void)state;
-    static const char *const bad[] = {"['ok' 1 -1 'short' 'rec']", "['ok' 1 -1 '" ID1 "x' 'rec']",
-                                      "['ok' 1 -1 5 'rec']", "['ok' 1 -1 '" ID1 "' 5]",
-                                      "['ok' 1 -1 '" ID1 "' nil]"};
+    static const char *const bad[] = {"['ok' 1 -1 'short' 'rec' '']",
+                                      "['ok' 1 -1 '" ID1 "x' 'rec' '']",
+                                      "['ok' 1 -1 5 'rec' '']",
+                                      "['ok' 1 -1 '" ID1 "' 5 '']",
+                                      "['ok' 1 -1 '" ID1 "' nil '']",
+                                      "['ok' 1 -1 '" ID1 "' 'rec' nil]",
+                                      "['ok' 1 -1 '" ID1 "' 'rec' '5']",
+                                      "['ok' 1 -1 '" ID1 "' 'rec' '5 x']",
+                                      "['ok' 1 -1 '" ID1 "' 'rec' '-5 5']",
+                                      "['ok' 1 -1 '" ID1 "' 'rec' '5 6']",
+                                      "['ok' 1 -1 '" ID1 "' 'rec' '5 5 5']"};
     struct claim_args args = {0};
     struct claimed task;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

@@ -31,6 +31,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "worker/cpus.h"
 #include "worker/statedir.h"
 #include "worker/supervisor.h"
 #include "worker/ustime.h"
@@ -52,9 +53,11 @@ struct rig {
     struct wire_task task[RIG_SLOTS];
     char note[RIG_SLOTS][64];
     int last_signal;
+    uint32_t version; /* what HELLO says; 0: WIRE_VERSION */
     uint8_t in[1 << 16], out[1 << 19];
     size_t in_len, in_at, out_len;
-    bool corked; /* what is sent waits until something is read */
+    void (*before)(void); /* in the supervisor's process, before it begins; NULL: nothing */
+    bool corked;          /* what is sent waits until something is read */
 };
 
 /* Waits until `condition` holds; fails the test after RIG_WAIT_S. */
@@ -160,7 +163,7 @@ RIG_UNUSED static void rig_send(struct rig *r, uint32_t type, const void *payloa
 }
 
 RIG_UNUSED static void rig_hello(struct rig *r) {
-    struct wire_hello hello = {WIRE_VERSION, (uint32_t)getpid()};
+    struct wire_hello hello = {r->version ? r->version : WIRE_VERSION, (uint32_t)getpid()};
     memset(r->listed, 0, sizeof r->listed);
     memset(r->exited, 0, sizeof r->exited);
     rig_send(r, WIRE_HELLO, &hello, sizeof hello);
@@ -198,6 +201,8 @@ RIG_UNUSED static void rig_supervise(struct rig *r, const struct supervisor_opti
         if (r->fd >= 0)
             close(r->fd);
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nothing running */
+        if (r->before)
+            r->before();
         _exit(supervisor_run(&o));
     }
 }
@@ -213,6 +218,11 @@ struct rig_start {
     uint64_t timeout_ms;
     const char *cwd, *note;
     const char *argv[8], *fallback[8], *env[8]; /* each ends with NULL */
+    int oom_score_adj;
+    /* What confines it, with WIRE_START_CONFINED: */
+    const struct cpus *cpus;       /* NULL: any */
+    const char *cgroup, *procs[3]; /* NULL: none */
+    struct wire_confine confine;   /* lengths and counts are filled in */
 };
 
 RIG_UNUSED static uint32_t rig_strings(char *buffer, size_t size, size_t *len,
@@ -227,9 +237,32 @@ RIG_UNUSED static uint32_t rig_strings(char *buffer, size_t size, size_t *len,
     return count;
 }
 
+/* Appends what follows the head of a confined START; returns its bytes. */
+RIG_UNUSED static uint32_t rig_confine(const struct rig_start *s, uint8_t *out, size_t size) {
+    struct wire_confine c = s->confine;
+    size_t at = sizeof c, names;
+    if (!(s->flags & WIRE_START_CONFINED))
+        return 0;
+    c.cpus_len = s->cpus ? (uint32_t)sizeof *s->cpus : 0;
+    assert_true(at + c.cpus_len <= size);
+    if (s->cpus)
+        memcpy(out + at, s->cpus, c.cpus_len);
+    at += c.cpus_len;
+    names = at;
+    if (s->cgroup)
+        rig_strings((char *)out, size, &at, (const char *const[]){s->cgroup, NULL});
+    c.cgroup_len = (uint32_t)(at - names);
+    names = at;
+    c.procs_count = rig_strings((char *)out, size, &at, s->procs);
+    c.procs_len = (uint32_t)(at - names);
+    memcpy(out, &c, sizeof c);
+    return (uint32_t)at;
+}
+
 /* Adds DISTCOMP_COOKIE=DIR/SLOT/unique itself. */
 RIG_UNUSED static void rig_start(struct rig *r, const struct rig_start *s) {
     static char strings[1 << 18];
+    static uint8_t confine[4096];
     static unsigned unique;
     char cookie[96];
     size_t len = 0;
@@ -237,6 +270,7 @@ RIG_UNUSED static void rig_start(struct rig *r, const struct rig_start *s) {
                            .flags = s->flags,
                            .timeout_ms = s->timeout_ms,
                            .grace_ms = s->grace_ms,
+                           .oom_score_adj = s->oom_score_adj,
                            .note_len = s->note ? (uint32_t)strlen(s->note) : 0,
                            .cwd_len = s->cwd ? (uint32_t)strlen(s->cwd) : 0};
     h.argc = rig_strings(strings, sizeof strings, &len, s->argv);
@@ -245,12 +279,14 @@ RIG_UNUSED static void rig_start(struct rig *r, const struct rig_start *s) {
     snprintf(cookie, sizeof cookie, "DISTCOMP_COOKIE=%d.%u.%u", getpid(), s->slot, unique++);
     h.envc += rig_strings(strings, sizeof strings, &len, (const char *const[]){cookie, NULL});
     h.strings_len = (uint32_t)len;
-    struct wire_frame frame = {WIRE_START,
-                               (uint32_t)sizeof h + h.note_len + h.cwd_len + h.strings_len};
+    uint32_t confined = rig_confine(s, confine, sizeof confine);
+    struct wire_frame frame = {WIRE_START, (uint32_t)sizeof h + confined + h.note_len + h.cwd_len +
+                                               h.strings_len};
     if (s->slot < RIG_SLOTS)
         r->exited[s->slot] = r->started[s->slot] = false;
     rig_put(r, &frame, sizeof frame);
     rig_put(r, &h, sizeof h);
+    rig_put(r, confine, confined);
     rig_put(r, s->note, h.note_len);
     rig_put(r, s->cwd, h.cwd_len);
     rig_send_raw(r, strings, len);

@@ -20,6 +20,7 @@ static struct config config;
 static struct task task;
 static struct run run;
 static struct launch launch;
+static struct launch_extra extra;
 static struct buf error = BUF_INIT;
 static const char *strings[2048]; /* of the frame: argv, fallback, env */
 static const char **fallback, **env;
@@ -38,6 +39,8 @@ static int up(void **state) {
     config.name = xstrdup("w1");
     task = (struct task){.type = TASK_SHELL, .mcpu = 1000};
     memset(&run, 0, sizeof run);
+    extra = (struct launch_extra){.wire_version = WIRE_VERSION};
+    launch_read_environment();
     run.record = (struct buf)BUF_INIT;
     snprintf(run.id, sizeof run.id, "0123456789abcd");
     snprintf(run.nonce, sizeof run.nonce, "00112233445566778899");
@@ -66,7 +69,7 @@ static bool make_bytes(const char *params, size_t len) {
     task_record(&task, TASK_IN_PROGRESS, 1, &run.record);
     launch_free(&launch);
     buf_clear(&error);
-    return launch_make(&launch, &run, &config, SCRIPT, &error);
+    return launch_make(&launch, &run, &config, &extra, SCRIPT, &error);
 }
 
 /* Makes a frame and takes it apart as the supervisor does. */
@@ -174,7 +177,7 @@ static void what_cannot_be_started_is_said(void **state) {
     buf_clear(&run.record);
     buf_clear(&error);
     launch_free(&launch);
-    assert_false(launch_make(&launch, &run, &config, SCRIPT, &error));
+    assert_false(launch_make(&launch, &run, &config, &extra, SCRIPT, &error));
     assert_non_null(strstr(error.data, "record"));
 }
 
@@ -223,9 +226,102 @@ static void thread_counts_follow_the_cores(void **state) {
     }
 }
 
+static void thread_counts_of_pinned_tasks(void **state) {
+    (void)state;
+    struct placement placement = {.pin = PLACEMENT_CORE, .pinned = true};
+    cpus_add_range(&placement.cpus, 0, 5);
+    run.placement = &placement;
+    task.mcpu = 3000;
+    make("true");
+    assert_string_equal(variable("OMP_NUM_THREADS"), "6"); /* three cores of two threads */
+    placement.pin = PLACEMENT_NUMA;                        /* which others use, too */
+    make("true");
+    assert_string_equal(variable("OMP_NUM_THREADS"), "3");
+    placement.pinned = false;
+    make("true");
+    assert_string_equal(variable("OMP_NUM_THREADS"), "3");
+    run.placement = NULL;
+}
+
+static void cards_are_named_and_cannot_be_set(void **state) {
+    (void)state;
+    char gpus[] = "GPU-a,GPU-b";
+    struct placement placement = {.gpus = NULL};
+    option(OPT_ENV, "CUDA_VISIBLE_DEVICES=7");
+    make("true");
+    assert_string_equal(variable("CUDA_VISIBLE_DEVICES"), "7"); /* it has none: its own affair */
+    run.placement = &placement;
+    make("true");
+    assert_string_equal(variable("CUDA_VISIBLE_DEVICES"), "7");
+    placement.gpus = gpus;
+    make("true");
+    assert_string_equal(variable("CUDA_VISIBLE_DEVICES"), "GPU-a,GPU-b");
+    run.placement = NULL;
+}
+
+static void what_confines_it(void **state) {
+    (void)state;
+    struct placement placement = {.pinned = true};
+    static struct cgroup_entry entry;
+    make("true");
+    assert_false(view.head.flags & WIRE_START_CONFINED); /* nothing does */
+    extra.entry = &entry;                                /* of a worker that may make no cgroups */
+    extra.oom_score_adj = 77;
+    make("true");
+    assert_false(view.head.flags & WIRE_START_CONFINED);
+    assert_int_equal(view.head.oom_score_adj, 77);
+    snprintf(entry.dir, sizeof entry.dir, "/v2/slot-5");
+    make("true");
+    assert_int_equal(view.head.flags & WIRE_START_CONFINED, WIRE_START_CONFINED);
+    assert_string_equal(view.cgroup, "/v2/slot-5");
+    assert_int_equal(view.confine.flags, 0); /* it is only measured there */
+    assert_int_equal(view.confine.procs_count, 0);
+    snprintf(entry.procs[1], sizeof entry.procs[1], "/v1/cpu/cgroup.procs");
+    placement.hard = true;
+    cpus_add(&placement.cpus, 3);
+    cpus_add(&placement.cpus, 64);
+    run.placement = &placement;
+    extra.data_bytes = 12345678;
+    make("true");
+    assert_int_equal(view.confine.flags, WIRE_CONFINE_STRICT);
+    assert_int_equal(view.confine.data_bytes, 12345678);
+    assert_int_equal(view.confine.cpus_len, 16);
+    assert_memory_equal(view.cpus, &placement.cpus, 16);
+    assert_int_equal(view.confine.procs_count, 1);
+    assert_string_equal(view.procs, "/v1/cpu/cgroup.procs");
+    assert_string_equal(strings[2], "true");
+    entry.dir[0] = '\0';
+    make("true");
+    assert_null(view.cgroup);
+    assert_string_equal(view.procs, "/v1/cpu/cgroup.procs");
+    run.placement = NULL;
+}
+
+/* An upgrade restarts the agent alone: the supervisor is of the version before. */
+static void an_older_supervisor(void **state) {
+    (void)state;
+    static struct cgroup_entry entry = {.dir = "/v2/slot-5"};
+    extra = (struct launch_extra){.entry = &entry, .oom_score_adj = 7, .wire_version = 2};
+    assert_false(launch_confines(2));
+    make("uname -s");
+    assert_int_equal(view.head.flags, WIRE_START_DIRECT); /* it would drop us for any other flag */
+    assert_int_equal(view.head.oom_score_adj, 7);
+    struct placement pinned = {.pinned = true}, hard = {.hard = true}, gpu = {.gpu = {250, 0}};
+    struct placement *cannot[] = {&pinned, &hard};
+    for (size_t i = 0; i < 2; i++) {
+        run.placement = cannot[i];
+        assert_false(make_bytes("true", 4));
+        assert_non_null(strstr(error.data, "restart the worker"));
+    }
+    run.placement = &gpu;
+    make("true");
+    run.placement = NULL;
+}
+
 static void thread_counts_of_others_are_kept(void **state) {
     (void)state;
     setenv("OMP_NUM_THREADS", "5", 1);
+    launch_read_environment();
     option(OPT_ENV, "MKL_NUM_THREADS=7");
     option(OPT_ENV, "MKL_NUM=8");
     make("true");
@@ -335,6 +431,10 @@ int main(void) {
         fresh(thread_counts_follow_the_cores),
         fresh(thread_counts_of_others_are_kept),
         fresh(directory_timeout_and_leftovers),
+        fresh(thread_counts_of_pinned_tasks),
+        fresh(cards_are_named_and_cannot_be_set),
+        fresh(what_confines_it),
+        fresh(an_older_supervisor),
         fresh(note_is_the_runs),
         fresh(longest_argument_then_a_script),
         fresh(what_no_frame_takes_is_refused),

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -74,12 +75,35 @@ static void unknown_is_a_share(void **state) {
     assert_int_equal(need_unknown(G, 64000), 16 * M);
 }
 
+static void a_raise_is_found_in_a_reason(void **state) {
+    (void)state;
+    static const struct {
+        const char *reason, *note;
+    } cases[] = {
+        {"", NULL},
+        {"min_dram raised from 1.0 GiB to 2.0 GiB", NULL},
+        {"; min_dram raised from 1.0 GiB to 2.0 GiB", "min_dram raised from 1.0 GiB to 2.0 GiB"},
+        {"memory was short; min_dram raised from auto (1.0 GiB) to 2.0 GiB",
+         "min_dram raised from auto (1.0 GiB) to 2.0 GiB"},
+        {"said; min_dram raised from 1 to 2; min_dram raised from 3 to 4",
+         "min_dram raised from 3 to 4"},
+        {"; min_dram raised from", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t len;
+        const char *note = need_raised_note(cases[i].reason, strlen(cases[i].reason), &len);
+        assert_int_equal(note != NULL, cases[i].note != NULL);
+        assert_int_equal(len, cases[i].note ? strlen(cases[i].note) : 0);
+        if (note)
+            assert_string_equal(note, cases[i].note);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(after_return_by_table),
-        cmocka_unit_test(raises_end),
-        cmocka_unit_test(impossible_says_both_figures),
-        cmocka_unit_test(unknown_is_a_share),
+        cmocka_unit_test(after_return_by_table),        cmocka_unit_test(raises_end),
+        cmocka_unit_test(impossible_says_both_figures), cmocka_unit_test(unknown_is_a_share),
+        cmocka_unit_test(a_raise_is_found_in_a_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

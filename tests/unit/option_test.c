@@ -62,6 +62,10 @@ static const struct {
      "repeat \"1000000001\", expected a whole number from 1 to 1000000000"},
     {"repeat", "0", NULL, "repeat \"0\", expected a whole number from 1 to 1000000000"},
     {"gpu", "0.5", "500", NULL},
+    {"gpu", "1", "1000", NULL},
+    {"gpu", "3", "3000", NULL},
+    {"gpu", "1.5", NULL,
+     "gpu \"1.5\", expected a share of one GPU (0.25) or a whole number of them"},
     {"gpu", "1025", NULL, "gpu \"1025\", expected at most 1024"},
     {"gpu", "one", NULL, "gpu \"one\", expected a number with at most 3 decimals, as 2 or 0.5"},
     {"gpu_mem", "2", "2147483648", NULL},
@@ -74,6 +78,10 @@ static const struct {
     {"output", "all", NULL, "output \"all\", expected auto, keep or redis"},
     {"leftovers", "wait", "wait", NULL},
     {"leftovers", "", NULL, "leftovers \"\", expected kill or wait"},
+    {"limit", "hard", "hard", NULL},
+    {"limit", "Hard", NULL, "limit \"Hard\", expected soft or hard"},
+    {"pin", "numa", "numa", NULL},
+    {"pin", "cores", NULL, "pin \"cores\", expected none, core or numa"},
 };
 
 static void values(void **state) {
@@ -124,7 +132,8 @@ static void unknown_keys(void **state) {
         {"gpumem", "unknown option \"gpumem\", expected gpu_mem"},
         {"zebra",
          "unknown option \"zebra\", expected name, timeout, retries, backoff, cwd, env.NAME, "
-         "after, after_any, repeat, gpu, gpu_mem, labels, output, leftovers, arg.NAME"},
+         "after, after_any, repeat, gpu, gpu_mem, labels, output, leftovers, arg.NAME, limit, "
+         "pin"},
     };
     struct buf error = BUF_INIT;
     for (size_t i = 0; i < COUNT(unknown); i++) {
@@ -224,12 +233,12 @@ static void too_long(void **state) {
     assert_false(set(&options, "name", value, &error));
     assert_string_equal(error.data, "name of 256 bytes, expected at most 255");
     buf_clear(&error);
-    value[243] = '\0'; /* label: + 243 + ,native = 256 */
+    value[219] = '\0'; /* label: + 219 + ,native = 232, with the family of auto 256 */
     assert_true(set(&options, "labels", value, &error));
     assert_false(options_check(&options, &error));
     assert_string_equal(error.data,
-                        "labels and GPU requests of 256 bytes together, expected at most 255");
-    value[242] = '\0';
+                        "labels and GPU requests of 232 bytes together, expected at most 231");
+    value[218] = '\0';
     assert_true(set(&options, "labels", value, &error));
     assert_true(options_check(&options, &error));
     assert_false(options_set(&options, option_find("cwd", 3), "cwd", 3, "a\0b", 3, &error));

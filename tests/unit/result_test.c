@@ -159,6 +159,11 @@ static void what_could_not_start_is_no_exit_0(void **state) {
     assert_false(make());
     assert_int_equal(entry.exit_code, 126);
     assert_true(contains(entry.reason, "could not be started: No such file or directory"));
+    run.exit.status = WIRE_STEP_CPUS;
+    assert_false(make());
+    assert_int_equal(entry.exit_code, 126);
+    assert_int_equal(entry.signal, 0);
+    assert_true(contains(entry.reason, "could not be started: cannot be pinned to its CPUs: No"));
     run.exit.spawn_errno = 0;
     run.exit.status = EXITED(126);
     run.fate = RUN_REFUSED;

@@ -12,7 +12,12 @@
 #include "worker/run.h"
 
 #define NONCE(last) "0123456789abcdef000" last
-#define AUTO_BYTES  777
+#define FAMILY      "shell true" /* of make_record's command */
+/* Version, id, nonce, try, failures, retries, backoff, memory, cores, mode of output. */
+#define NOTE_1_BYTES (1 + TASK_ID_LEN + NONCE_LEN + 2 + 2 + 4 + 8 + 8 + 4 + 1)
+#define NOTE_TERMS   (NOTE_1_BYTES + 6) /* where a note has what is held, and then the family */
+
+static const struct run_share share = {777, 555};
 
 static struct runs runs;
 static struct buf record = BUF_INIT;
@@ -49,7 +54,7 @@ static struct slice make_record(uint64_t mem_bytes, uint32_t mcpu, const char *o
 }
 
 static struct run *add(const char *id, const char *nonce, uint64_t mem_bytes, uint32_t mcpu) {
-    struct run *run = run_add(&runs, id, nonce, make_record(mem_bytes, mcpu, "", 1, 0), AUTO_BYTES);
+    struct run *run = run_add(&runs, id, nonce, make_record(mem_bytes, mcpu, "", 1, 0), share);
     assert_non_null(run);
     return run;
 }
@@ -78,8 +83,8 @@ static void expect_lists(size_t ready, size_t started, size_t ended, size_t repo
 
 static void what_a_record_says(void **state) {
     (void)state;
-    struct run *run =
-        run_add(&runs, "0123456789abcd", NONCE("1"), make_record(4096, 1500, "keep", 0x1234, 3), 1);
+    struct run *run = run_add(&runs, "0123456789abcd", NONCE("1"),
+                              make_record(4096, 1500, "keep", 0x1234, 3), share);
     assert_string_equal(run->id, "0123456789abcd");
     assert_string_equal(run->nonce, NONCE("1"));
     assert_int_equal(run->try_number, 0x1234);
@@ -88,23 +93,29 @@ static void what_a_record_says(void **state) {
     assert_int_equal(run->backoff_ms, 250);
     assert_int_equal(run->timeout_ms, 1500);
     assert_int_equal(run->mem_bytes, 4096);
+    assert_int_equal(run->held_bytes, 4096); /* what somebody wrote is held whole */
+    assert_false(run->mem_auto);
+    assert_string_equal(run->family, FAMILY);
     assert_int_equal(run->mcpu, 1500);
     assert_int_equal(run->output, OUTPUT_KEEP);
     assert_int_equal(run->slot, RUN_NO_SLOT);
     assert_int_equal(run->record.len, record.len);
     assert_true(run->claimed.ms > 0);
-    run = run_add(&runs, "a", "b", make_record(TASK_MEM_AUTO, 0, "redis", 1, 0), AUTO_BYTES);
-    assert_int_equal(run->mem_bytes, AUTO_BYTES);
+    run = run_add(&runs, "a", "b", make_record(TASK_MEM_AUTO, 0, "redis", 1, 0), share);
+    assert_int_equal(run->mem_bytes, share.need_bytes);
+    assert_int_equal(run->held_bytes, share.hold_bytes);
+    assert_true(run->mem_auto);
     assert_int_equal(run->output, OUTPUT_REDIS);
-    run = run_add(&runs, "a", "b", make_record(0, 0, "", 1, 0), AUTO_BYTES);
+    run = run_add(&runs, "a", "b", make_record(0, 0, "", 1, 0), share);
     assert_int_equal(run->output, OUTPUT_AUTO);
     assert_int_equal(run->retries, 0);
     assert_true(run->backoff_ms == UINT64_MAX); /* the configuration's */
     assert_true(run->timeout_ms == UINT64_MAX);
     expect_lists(3, 0, 0, 0);
     make_record(1, 1, "", 1, 0);
-    assert_null(run_add(&runs, "a", "b", (struct slice){record.data, 20}, 0));
-    assert_null(run_add(&runs, "a", "b", (struct slice){"", 0}, 0)); /* left our hands meanwhile */
+    assert_null(run_add(&runs, "a", "b", (struct slice){record.data, 20}, share));
+    assert_null(
+        run_add(&runs, "a", "b", (struct slice){"", 0}, share)); /* left our hands meanwhile */
     expect_lists(3, 0, 0, 0);
 }
 
@@ -185,7 +196,7 @@ static void a_note_carries_a_run_over(void **state) {
     for (int mode = 0; mode < 3; mode++) {
         struct buf note = BUF_INIT;
         struct slice packed = make_record(UINT64_C(1) << 40, 70000, outputs[mode], 65535, 999);
-        struct run *old = run_add(&runs, "0123456789abcd", NONCE("f"), packed, 1);
+        struct run *old = run_add(&runs, "0123456789abcd", NONCE("f"), packed, share);
         run_note(old, &note);
         assert_true(note.len <= WIRE_NOTE_MAX);
         struct runs later;
@@ -201,6 +212,9 @@ static void a_note_carries_a_run_over(void **state) {
         assert_int_equal(run->retries, 7);
         assert_int_equal(run->backoff_ms, 250);
         assert_int_equal(run->mem_bytes, UINT64_C(1) << 40);
+        assert_int_equal(run->held_bytes, UINT64_C(1) << 40);
+        assert_string_equal(run->family, FAMILY);
+        assert_true(run->memory.adopted);
         assert_int_equal(run->mcpu, 70000);
         assert_int_equal(run->output, mode);
         assert_int_equal(run->slot, 2);
@@ -214,7 +228,7 @@ static void a_note_carries_a_run_over(void **state) {
         assert_ptr_equal(runs_in_slot(&later, 2), run);
         for (int i = 0; i < 2; i++) { /* the slot is not given away */
             packed = make_record(0, 0, "", 1, 0);
-            run = run_add(&later, "x", "y", packed, 0);
+            run = run_add(&later, "x", "y", packed, share);
             assert_true(run_start(&later, run));
             assert_int_not_equal(run->slot, 2);
         }
@@ -225,19 +239,101 @@ static void a_note_carries_a_run_over(void **state) {
     }
 }
 
-/* Of a supervisor that was there before the upgrade: without the last six bytes. */
-static void a_note_of_version_1(void **state) {
+/* Of min_dram=auto it was told what to promise and to hold when it was claimed. */
+static void a_note_carries_what_auto_stands_for(void **state) {
     (void)state;
     struct buf note = BUF_INIT;
-    run_note(add("0123456789abcd", NONCE("f"), 1, 1), &note);
-    note.data[0] = 1;
-    note.len -= 6;
+    struct slice packed = make_record(TASK_MEM_AUTO, 0, "", 1, 0);
+    run_note(run_add(&runs, "0123456789abcd", NONCE("f"), packed, share), &note);
     struct wire_task task = wire_task(0, &note);
     struct run *run = run_adopt(&runs, &task, note.data);
     assert_non_null(run);
-    assert_string_equal(run->id, "0123456789abcd");
-    assert_int_equal(run->loaded, 0);
+    assert_true(run->mem_auto);
+    assert_int_equal(run->mem_bytes, share.need_bytes);
+    assert_int_equal(run->held_bytes, share.hold_bytes);
     buf_free(&note);
+}
+
+/* Of a supervisor that was there before the upgrade. */
+static void notes_of_earlier_versions(void **state) {
+    (void)state;
+    for (uint32_t version = 1; version <= 2; version++) {
+        struct buf note = BUF_INIT;
+        run_note(add("0123456789abcd", NONCE("f"), 4096, 1), &note);
+        note.data[0] = (char)version;
+        note.len = NOTE_1_BYTES + (version == 1 ? 0 : 6);
+        struct wire_task task = wire_task(version, &note);
+        struct run *run = run_adopt(&runs, &task, note.data);
+        assert_non_null(run);
+        assert_string_equal(run->id, "0123456789abcd");
+        assert_int_equal(run->loaded, version == 1 ? 0 : 5);
+        assert_int_equal(run->held_bytes, 4096);
+        assert_null(run->placement);
+        assert_string_equal(run->family, ""); /* its peak is counted nowhere */
+        buf_free(&note);
+    }
+}
+
+/* A new agent must not take an old try for the newest. */
+static void starts_are_numbered_in_their_order(void **state) {
+    (void)state;
+    struct buf note = BUF_INIT;
+    run_note(add("0123456789abcd", NONCE("f"), 1, 1), &note);
+    struct wire_task task = wire_task(1, &note);
+    int64_t now = wall_now().ms;
+    task.started.start_wall_ms = (uint64_t)now + 3600000; /* the clock was set back since */
+    struct run *old = run_adopt(&runs, &task, note.data);
+    struct run *first = runs.lists[RUN_READY].first, *second = add("b", NONCE("2"), 1, 1);
+    assert_true(run_start(&runs, first));
+    assert_true(run_start(&runs, second));
+    assert_true(first->memory.order > old->memory.order);
+    assert_true(second->memory.order > first->memory.order);
+    assert_true(second->memory.started.ms >= first->memory.started.ms);
+    buf_free(&note);
+}
+
+/* The longest that there can be. */
+static void a_note_with_a_placement(void **state) {
+    (void)state;
+    struct buf note = BUF_INIT;
+    struct run *run = add("0123456789abcd", NONCE("f"), 1, 1);
+    run->placement = xcalloc(1, sizeof *run->placement);
+    run->placement->card_count = GPUS_MAX;
+    run->placement->pinned = true;
+    cpus_add_range(&run->placement->cpus, 0, 2559);
+    run_note(run, &note);
+    assert_true(note.len <= WIRE_NOTE_MAX);
+    struct wire_task task = wire_task(0, &note);
+    struct run *taken = run_adopt(&runs, &task, note.data);
+    assert_non_null(taken);
+    assert_int_equal(taken->placement->card_count, GPUS_MAX);
+    assert_true(cpus_same(&taken->placement->cpus, &run->placement->cpus));
+    buf_free(&note);
+}
+
+static mono_ms_t clock_ms;
+static mono_ms_t test_clock(void) {
+    return clock_ms;
+}
+
+static void the_earlier_end_counts(void **state) {
+    (void)state;
+    struct run *run = add("a", NONCE("1"), 1, 1);
+    clock_replace(&(struct clock_source){test_clock, NULL});
+    clock_ms.ms = 1000;
+    run_end_asked(run, WIRE_WHY_CANCEL, 5000); /* at 6000 */
+    clock_ms.ms = 2000;
+    run_end_asked(run, WIRE_WHY_MEMORY, 4000); /* at 6000 as well */
+    assert_int_equal(run->memory.end_asked.ms, 1000);
+    run_end_asked(run, WIRE_WHY_MEMORY, 100);
+    assert_int_equal(run->memory.end_why, WIRE_WHY_CANCEL); /* the first one is kept */
+    assert_int_equal(run->memory.end_asked.ms, 2000);
+    assert_int_equal(run->memory.end_grace_ms, 100);
+    clock_ms.ms = 2050;
+    run_end_asked(run, WIRE_WHY_MEMORY, 0);
+    assert_int_equal(run->memory.end_asked.ms, 2050);
+    assert_int_equal(run->memory.end_grace_ms, 0);
+    clock_replace(NULL);
 }
 
 static void notes_that_are_no_notes(void **state) {
@@ -251,14 +347,24 @@ static void notes_that_are_no_notes(void **state) {
         assert_null(run_adopt(&runs, &task, exact));
         free(exact);
     }
-    static const size_t spoiled[] = {0, 1, 1 + TASK_ID_LEN, 9999}; /* version, id, nonce, mode */
-    for (size_t i = 0; i < 4; i++) {
-        size_t at = spoiled[i] == 9999 ? note.len - 7 : spoiled[i];
-        char kept = note.data[at];
+    struct { /* a byte that cannot be there */
+        size_t at;
+        char byte;
+    } spoiled[] = {
+        {0, 0},
+        {0, 9},
+        {1, 0},                /* version, id */
+        {1 + TASK_ID_LEN, 0},  /* nonce */
+        {NOTE_1_BYTES - 1, 3}, /* output */
+        {NOTE_TERMS + 9, FAMILY_KEY_MAX + 1},
+        {NOTE_TERMS + 10, 0}, /* family */
+    };
+    for (size_t i = 0; i < sizeof spoiled / sizeof *spoiled; i++) {
+        char kept = note.data[spoiled[i].at];
         struct wire_task task = wire_task(0, &note);
-        note.data[at] = (char)(at == note.len - 7 ? 3 : 0);
+        note.data[spoiled[i].at] = spoiled[i].byte;
         assert_null(run_adopt(&runs, &task, note.data));
-        note.data[at] = kept;
+        note.data[spoiled[i].at] = kept;
     }
     struct wire_task task = wire_task(3, &note); /* beyond capacity */
     assert_null(run_adopt(&runs, &task, note.data));
@@ -335,7 +441,11 @@ int main(void) {
         fresh(given_up_without_an_exit),
         fresh(a_slot_belongs_to_one_run),
         fresh(a_note_carries_a_run_over),
-        fresh(a_note_of_version_1),
+        fresh(a_note_carries_what_auto_stands_for),
+        fresh(notes_of_earlier_versions),
+        fresh(starts_are_numbered_in_their_order),
+        fresh(the_earlier_end_counts),
+        fresh(a_note_with_a_placement),
         fresh(notes_that_are_no_notes),
         fresh(a_blocked_slot_is_not_used),
         fresh(found_until_it_is_reported_or_stale),

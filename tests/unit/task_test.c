@@ -3,10 +3,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "common/family.h"
 #include "common/task.h"
 
 static struct task make_task(const char *params) {
@@ -114,9 +116,27 @@ static void requirements(void **state) {
     buf_adds(&out, "key:");
     task_requires(&task, &out);
     assert_string_equal(out.data, "key:gpu:500,gpu_mem:1024,label:ab,label:big,label:ssd,native");
+    task.mem_bytes = TASK_MEM_AUTO;
+    buf_clear(&out);
+    task_requires(&task, &out);
+    char digest[FAMILY_DIGEST_LEN + 1], expected[128];
+    family_digest("native x", 8, digest);
+    snprintf(expected, sizeof expected,
+             "family:%s,gpu:500,gpu_mem:1024,label:ab,label:big,label:ssd,native", digest);
+    assert_string_equal(out.data, expected);
+    assert_int_equal(strlen("family:") + FAMILY_DIGEST_LEN + strlen(","), TASK_FAMILY_WORD);
+    task.mem_bytes = 0;
+    put(&task, OPT_LIMIT, "hard");
+    put(&task, OPT_PIN, "numa");
+    buf_clear(&out);
+    task_requires(&task, &out);
+    assert_string_equal(out.data,
+                        "gpu:500,gpu_mem:1024,label:ab,label:big,label:ssd,limit,native,pin");
     struct task none = make_task("x");
     put(&none, OPT_GPU, "0");
     put(&none, OPT_GPU_MEM, "0");
+    put(&none, OPT_LIMIT, "soft");
+    put(&none, OPT_PIN, "none");
     buf_clear(&out);
     task_requires(&none, &out);
     assert_string_equal(out.data, "");

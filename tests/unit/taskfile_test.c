@@ -115,6 +115,9 @@ static const struct {
     {"#@ name=a\n#@ after=a\n" T "x\n#@ after=b\n" T "y\n",
      "3:1:after \"a\" is or holds the task's own name \"a\", expected a name defined "
      "earlier;y[1=a,7=b];"},
+    {"#@ limit=hard\nshell:1:0:1:a\nshell:1:2:0:b\nshell:17:auto:0:c\nshell:1:0:0:d\n",
+     "a[16=hard];b[16=hard];4:10:limit=hard needs min_dram or min_cpu, but min_dram is auto and "
+     "min_cpu is 0;5:9:limit=hard needs min_dram or min_cpu, but min_dram is 0 and min_cpu is 0;"},
     {"\n{\"params\":\"a\"}\r\n\n{\"params\":\"b\",\"name\":\"n\",\"repeat\":2}",
      "a;b[1=n,9=1];b[1=n,9=2];"},
     {"{\"params\":\"a\",\"repeat\":1}\n#@ name=x\n{\"params\":\"c\"}\n",

@@ -82,13 +82,15 @@ static const struct {
      "min_cpu \"0.0001\", expected a number of cores with at most 3 decimals, as 2 or 0.5"},
     {"{\"params\":\"x\",\"min_cpu\":[]}", 15,
      "min_cpu of the wrong kind, expected a number (cores) or text"},
+    {"{\"params\":\"x\",\"min_cpu\":0,\"limit\":\"hard\"}", 27,
+     "limit=hard needs min_dram or min_cpu, but min_dram is 0 and min_cpu is 0"},
     {"{\"params\":\"x\",\"timout\":5}", 15, "unknown field \"timout\", expected timeout"},
     {"{\"parms\":\"x\"}", 2, "unknown field \"parms\", expected params"},
     {"{\"params\":\"x\",\"env.A\":\"1\"}", 15, "unknown field \"env.A\", expected env"},
     {"{\"\":1}", 2,
      "unknown field \"\", expected type, priority, min_dram, min_cpu, params, env, arg, name, "
      "timeout, retries, backoff, cwd, after, after_any, repeat, gpu, gpu_mem, labels, output, "
-     "leftovers"},
+     "leftovers, limit, pin"},
     {"{\"params\":\"x\",\"env\":\"A=1\"}", 15, "env of the wrong kind, expected an object"},
     {"{\"params\":\"x\",\"env\":{\"A\":true}}", 15,
      "env.A of the wrong kind, expected text or a number"},

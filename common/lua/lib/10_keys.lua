@@ -2,14 +2,15 @@
 -- and small helpers.
 --
 -- KEYS[1] is the queue, `distcomp:{NAME}`; every other key is derived from it (one Cluster slot).
--- Sections that not every call needs are functions that make them when they are first called: what a call
--- does not need costs it one closure (making all of them took half of a claim's time).
+-- Sections that not every call needs are functions that make them when they are first called, and keep them in
+-- `made`: what a call does not need costs it one closure (making all of them took half of a claim's time).
 --
 -- An operation works on tables in memory (records, groups, pushes, counts) and writes them with flush()
 -- at its end, so that a batch costs a fixed number of Redis calls and a script that stops for bad
 -- arguments before flush() has changed nothing. Records are drawn in docs/protocol.md.
 
 local Q = KEYS[1]
+local made = {}
 local call = redis.call
 local sub, byte, format, match = string.sub, string.byte, string.format, string.match
 local pack, unpack_struct = struct.pack, struct.unpack
@@ -35,6 +36,8 @@ local RUNNING, COUNT, NAME, AFTER = key('running'), key('count'), key('name'), k
 local AWAIT, FANOUT, LEASE, IDLE = key('await'), key('fanout'), key('lease'), key('idle')
 local FINISHED_KEY, FAILED_KEY, AVOID, LOAD = key('finished'), key('failed'), key('avoid'), key('load')
 local WORKERS, RESERVE = key('workers'), key('reserve')
+local NEED, FAMILIES = key('need'), key('families')
+local function family_key(digest) return key('family:' .. digest) end
 local function worker_key(name) return key('worker:' .. name) end
 local function held_key(name) return key('held:' .. name) end
 local function cancel_key(name) return key('cancel:' .. name) end

@@ -15,9 +15,8 @@ local function finished_entry(id, h) return id .. '.' .. format('%x', h.loaded) 
 
 -- Groups: the tasks that share a name, or a name's part before a '/' ----------------------------------
 
-local groups_made
 local function groups()
-    if groups_made then return groups_made end
+    if made.groups then return made.groups end
     local GROUP = '>I4I4I4I4I4BI6'
     local by_name, open_loads = {}, {}
 
@@ -100,9 +99,9 @@ local function groups()
         if #args > 0 then call_many('HSET', NAME, args, 2) end
     end
 
-    groups_made = {group = group, prefetch = prefetch, each_group = each_group,
+    made.groups = {group = group, prefetch = prefetch, each_group = each_group,
                    group_open = group_open, moved = moved, write = write}
-    return groups_made
+    return made.groups
 end
 
 -- The one place where a task's state changes: counts, groups and indexes follow from it.

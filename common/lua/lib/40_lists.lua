@@ -45,9 +45,19 @@ local function to_delayed(id, h, delay_ms)
     save(id, h)
 end
 
+-- Whether a worker has all labels that are required. Passes over words of other sections: a task's family (needs),
+-- and cards.
 local function has_all(caps, requires)
     for word in string.gmatch(requires, '[^,]+') do
-        if not string.find(caps, ',' .. word .. ',', 1, true) then return false end
+        if sub(word, 1, 7) ~= 'family:' and sub(word, 1, 4) ~= 'gpu:' and sub(word, 1, 8) ~= 'gpu_mem:' and
+            not string.find(caps, ',' .. word .. ',', 1, true) then
+            return false
+        end
     end
     return true
 end
+
+local function wants_cards(requires) return string.find(',' .. requires, ',gpu', 1, true) end
+
+-- The family of a task with min_dram=auto, or nil. Its word is the first in order.
+local function family_of(requires) return match(requires, '^family:(%x+)') end

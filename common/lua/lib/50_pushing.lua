@@ -1,8 +1,7 @@
 -- pushing: writes hints, and wakes idle workers for them.
 
-local pushing_made
 local function pushing()
-    if pushing_made then return pushing_made end
+    if made.pushing then return made.pushing end
     -- Wakes as many idle workers as n tasks of this shape may need, the least of which wants `need` bytes
     -- (exactly: a worker that is woken for what it cannot take would wake the next, and that one it again).
     -- Passes over `except`; looks at `probes` workers at most. Returns at how many it has looked. A worker that
@@ -11,19 +10,24 @@ local function pushing()
         local step, mcpu, requires = match(shape, '^%d+:(%d+):(%d+):(.*)$')
         local auto = tonumber(step) == AUTO_STEP
         mcpu = tonumber(mcpu)
+        local function fits(room, name)
+            if room.mcpu < mcpu or not has_all(room.caps, requires) or
+                (wants_cards(requires) and not cards().can(room.cards, requires, true)) then
+                return false
+            end
+            return not auto or room.mem >= needs().of(requires, room.auto, name, room.most)
+        end
         local idle = call('ZRANGEBYSCORE', IDLE, auto and 0 or format('%.0f', need), '+inf', 'LIMIT', 0,
                           probes)
         for i = 1, #idle do
-            local room = idle[i] ~= except and call('HGET', worker_key(idle[i]), 'room')
-            local mem, room_mcpu, slots, auto_mem, caps = match(room or '', '^(%d+) (%d+) (%d+) (%d+) (.*)$')
-            if mem and tonumber(room_mcpu) >= mcpu and (not auto or tonumber(mem) >= tonumber(auto_mem)) and
-                has_all(caps, requires) then
+            local room = idle[i] ~= except and parse_room(call('HGET', worker_key(idle[i]), 'room'))
+            if room and fits(room, idle[i]) then
                 if call('PUBLISH', wake_channel(idle[i]), 'work') == 0 then
                     call('ZREM', IDLE, idle[i])
                 else
                     call('ZADD', IDLE, format('%.0f', -NOW), idle[i])
-                    local takes = tonumber(slots)
-                    if mcpu > 0 then takes = min(takes, floor(tonumber(room_mcpu) / mcpu)) end
+                    local takes = room.slots
+                    if mcpu > 0 then takes = min(takes, floor(room.mcpu / mcpu)) end
                     n = n - max(takes, 1)
                     if n <= 0 then return i end
                 end
@@ -65,6 +69,6 @@ local function pushing()
         pushes, push_order = {}, {}
     end
 
-    pushing_made = {wake = wake, write = write}
-    return pushing_made
+    made.pushing = {wake = wake, write = write}
+    return made.pushing
 end

@@ -13,9 +13,8 @@ local function give_back(id, h)
     end
 end
 
-local tries_made
 local function tries()
-    if tries_made then return tries_made end
+    if made.tries then return made.tries end
     -- The bytes of a nonce's hex digits.
     local function nonce_bytes(nonce)
         return (string.gsub(nonce, '..', function(digits) return string.char(tonumber(digits, 16)) end))
@@ -102,6 +101,6 @@ local function tries()
         return false
     end
 
-    tries_made = {recorded = recorded, fail_for = fail_for, lose = lose, write = write}
-    return tries_made
+    made.tries = {recorded = recorded, fail_for = fail_for, lose = lose, write = write}
+    return made.tries
 end

@@ -1,9 +1,8 @@
 -- dependencies: what waits for what, and the work list of what has ended.
 
 local flush
-local dependencies_made
 local function dependencies()
-    if dependencies_made then return dependencies_made end
+    if made.dependencies then return made.dependencies end
     -- A reference is KIND TYPE ':' NAME-OR-ID: kind 'a' (after) or 'e' (after_any), type 'n' or 't'.
     -- A list of dependants holds KIND ID '.' GENERATION: the task waits under that generation only, so that
     -- entries it left behind (cancelled, then queued again) are not counted.
@@ -156,9 +155,9 @@ local function dependencies()
         return call('EXISTS', FANOUT) == 1
     end
 
-    dependencies_made = {failed_ref = failed_ref, start_after = start_after, write_later = write_later,
+    made.dependencies = {failed_ref = failed_ref, start_after = start_after, write_later = write_later,
                          restart = restart, fan_out = fan_out}
-    return dependencies_made
+    return made.dependencies
 end
 
 -- One step of what ended names and tasks have left to do.

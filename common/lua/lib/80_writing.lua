@@ -18,7 +18,7 @@ flush = function()
         failed_add = {}
     end
     if #try_log > 0 then tries().write() end
-    if groups_made then groups_made.write() end
+    if made.groups then made.groups.write() end
     if #push_order > 0 then pushing().write() end
     for field, n in pairs(counts) do
         if n ~= 0 then call('HINCRBY', COUNT, field, n) end

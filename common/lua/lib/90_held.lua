@@ -42,9 +42,8 @@ end
 -- Tells a worker to look at what is asked of it (renew at once).
 local function notify(worker) call('PUBLISH', wake_channel(worker), 'command') end
 
-local holders_made
 local function holders()
-    if holders_made then return holders_made end
+    if made.holders then return made.holders end
     -- At most BATCH of what a worker holds, as a flat list id, entry, ...
     local function some_held(worker)
         local held = call('HSCAN', held_key(worker), 0, 'COUNT', BATCH)[2]
@@ -70,6 +69,6 @@ local function holders()
         return call('EXISTS', held_key(worker)) == 1
     end
 
-    holders_made = {some_held = some_held, lose_some = lose_some}
-    return holders_made
+    made.holders = {some_held = some_held, lose_some = lose_some}
+    return made.holders
 end

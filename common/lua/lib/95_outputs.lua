@@ -1,8 +1,7 @@
 -- outputs: keeping them within their bound.
 
-local outputs_made
 local function outputs()
-    if outputs_made then return outputs_made end
+    if made.outputs then return made.outputs end
     -- The output that an item ID.TRY of the order list stands for; nil when it was dropped, removed or
     -- replaced by that of a later try: the number in its first two bytes tells.
     local function output_of(item)
@@ -27,6 +26,6 @@ local function outputs()
         if dropped > 0 then count('output_bytes', -dropped) end
     end
 
-    outputs_made = {output_of = output_of, trim = trim_outputs}
-    return outputs_made
+    made.outputs = {output_of = output_of, trim = trim_outputs}
+    return made.outputs
 end

@@ -8,14 +8,8 @@ import subprocess
 
 import pytest
 
-<<<<<<< /tmp/team/launch/tests/integration/worker_place_test.py
 import harness
 from harness import Worker, program, wait_until
-||||||| /tmp/team/launch.base/tests/integration/worker_place_test.py
-from harness import program, wait_until
-=======
-from harness import Worker, program, wait_until
->>>>>>> /work/main/tests/integration/worker_place_test.py
 from tasks import Tasks, read
 
 FAST = {"health_report_interval": "100ms", "lease": "2s", "retry_backoff": "50ms",

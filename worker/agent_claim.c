@@ -36,8 +36,7 @@ static struct room room_when_empty(struct agent *a, const struct room *now) {
     } else {
         if (a->empty_since.ms == 0)
             a->empty_since = time;
-        /* What the last task had may come back late; before the first there is nothing to wait for.
-         */
+        /* What the last task had may come back late; before the first there was none. */
         if (a->runs.last_order == 0 || mono_diff(time, a->empty_since) >= EMPTY_MS) {
             a->empty_mem_bytes = now->mem_bytes;
             a->empty_read = time;

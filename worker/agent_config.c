@@ -62,6 +62,7 @@ void config_measure(struct agent *a) {
         .mcpu = use.mcpu,
         .slots = use.slots,
     };
+    memory_watch_trigger(a);
     free(a->caps);
     a->caps = make_caps(a);
     free(a->info);

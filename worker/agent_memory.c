@@ -113,8 +113,7 @@ bool memory_starts(struct agent *a, struct run *run, const struct cgroup_limits 
 }
 
 void memory_started(struct agent *a, struct run *run) {
-    if (run->memory.adopted) {
-        run->memory.kills = a->memory.kills;
+    if (run->memory.adopted) { /* memory.kills stays 0: the kernel may have killed before now */
         run->memory.in_cgroup = true; /* as far as cgroup_adopt can tell */
         cgroup_adopt(a->memory.cgroups, run->slot, run->pid);
     } else if (run->memory.in_cgroup) {

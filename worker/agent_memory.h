@@ -103,6 +103,7 @@ void memory_stats(const struct agent *a, json_t *stats);
 /* --- agent_memory_watch.c --- */
 void memory_watch_open(struct agent *a);
 void memory_watch_close(struct agent *a);
+void memory_watch_trigger(struct agent *a); /* it may have changed */
 /* Once a turn of the loop. */
 void memory_step(struct agent *a);
 

@@ -258,19 +258,25 @@ static void on_timer(uv_timer_t *timer) {
 static void wake_up(struct agent *a) {
     struct agent_memory *m = &a->memory;
     const struct run *first = a->runs.lists[RUN_STARTED].first;
+    mono_ms_t now = mono_now();
     m->awake = true;
     m->rate = (struct memrate)MEMRATE_INIT;
-    m->sampled = mono_now();
+    m->sampled = now;
     if (first->memory.adopted)
         m->sampled.ms = 0; /* measured at once: it may have grown while nobody looked */
-    if (m->pressure_trigger != a->trigger_bytes) {
-        close_pressure(a);
-        open_pressure(a);
-    }
     start_polls(a);
-    if (mono_diff(m->sampled, m->kills_read) >= KILLS_MS)
+    if (mono_diff(now, m->kills_read) >= KILLS_MS)
         memory_oom_read(a);
     look(a);
+}
+
+void memory_watch_trigger(struct agent *a) {
+    if (!a->memory.usage || a->memory.pressure_trigger == a->trigger_bytes)
+        return;
+    close_pressure(a);
+    open_pressure(a);
+    if (a->memory.awake)
+        start_polls(a);
 }
 
 void memory_step(struct agent *a) {

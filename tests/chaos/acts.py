@@ -267,11 +267,16 @@ class Acts:
 
     # --- the end ---
 
+    def join(self, seconds=300):
+        """Waits for what runs beside: a check of a copy with 100,000 tasks takes a minute."""
+        end = time.monotonic() + seconds
+        for thread in self.threads:
+            thread.join(max(0.0, end - time.monotonic()))
+
     def heal(self):
         """Undoes all that is not undone; returns when everybody is there again."""
         self.run_due(all_of_it=True)
-        for thread in self.threads:
-            thread.join(MANAGER_S + 5)
+        self.join(MANAGER_S + 5)
         if self.cluster.redis.process.poll() is not None:
             self.start_redis(None)
         for station in self.cluster.stations:

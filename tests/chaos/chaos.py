@@ -189,6 +189,7 @@ def run(box, seed, seconds, total):
     settled = settle(cluster, queue)
     if settled is None:
         problems.append(f"the queue has not settled within {SETTLE_S * harness.SLOW:.0f} s: {queue.counts()}")
+    acts.join()
     left = end_workers(cluster)
     if left:
         problems.append(f"processes left: {left[:5]}")

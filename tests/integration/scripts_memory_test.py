@@ -155,6 +155,7 @@ def test_the_oldest_families_are_forgotten(q):  # noqa: F811
     assert q.redis("ZCARD", "families") == 10000
     left = {digest.decode() for digest in q.redis("ZRANGE", "families", 0, -1)}
     assert digest_of("shell 11") in left and old[21] not in left and old[22] in left
+    assert not q.redis("HEXISTS", "need", old[21]) and q.redis("HEXISTS", "need", old[22])
     q.run("init", "0")
 
 

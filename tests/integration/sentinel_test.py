@@ -46,7 +46,8 @@ class Loader(threading.Thread):
     def run(self):
         for path in self.paths:
             while not self.stop:
-                done = self.queue.run("loadTask", "--taskfile", path)
+                # A master that was frozen answers what lay in its socket before it learns that it is none any more.
+                done = self.queue.run("loadTask", "--taskfile", path, "--wait_replicas", "1")
                 if done.returncode == 0:
                     break
                 self.refused.append(done.stderr)

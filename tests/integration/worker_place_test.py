@@ -238,7 +238,8 @@ class WithoutCgroups(Worker):
 
     def start(self):
         if self.line[0] != "unshare":
-            self.line = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /sys/fs/cgroup && exec "$0" "$@"', *self.line]
+            hide = '[ ! -d /sys/fs/cgroup ] || mount -t tmpfs none /sys/fs/cgroup || exit 1; exec "$0" "$@"'
+            self.line = ["unshare", "-m", "sh", "-c", hide, *self.line]
         return super().start()
 
 

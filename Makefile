@@ -261,10 +261,10 @@ model: deps-model
 # or, where that is binary, from what tests/fuzz/seeds.py writes.
 fuzz: $(FUZZ_PROGRAMS)
 	@$(PYTHON) tests/fuzz/seeds.py $(BUILD)/seeds
-	@set -e; for program in $(FUZZ_PROGRAMS); do name=$${program##*/}; \
+	@set -e; for program in $(FUZZ_PROGRAMS); do name=$${program##*/}; echo "$$name: $(FUZZ_SECONDS) s"; \
 	  mkdir -p $(BUILD)/corpus/$$name; seeds=; \
 	  for dir in tests/fuzz/corpus/$$name $(BUILD)/seeds/$$name; do [ ! -d $$dir ] || seeds="$$seeds $$dir"; done; \
-	  $$program -max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 -artifact_prefix=$(BUILD)/ \
+	  $$program -max_total_time=$(FUZZ_SECONDS) -print_final_stats=0 -verbosity=0 -artifact_prefix=$(BUILD)/ \
 	    $(BUILD)/corpus/$$name $$seeds; done
 
 # --- lint -------------------------------------------------------------------------------------

@@ -2,11 +2,7 @@
 import pytest
 
 from harness import wait_until
-from scriptqueue import AUTO, GIB, MIB, ScriptQueue, q, script_server, step_bytes, task_id  # noqa: F401
-
-
-def ids(things):
-    return [thing.id for thing in things]
+from scriptqueue import AUTO, GIB, MIB, ScriptQueue, ids, q, script_server, step_bytes, task_id  # noqa: F401
 
 
 # --- order and fit ---------------------------------------------------------------------------------

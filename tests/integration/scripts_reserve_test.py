@@ -4,14 +4,10 @@ The workers here have 4 cores. Time is passed by moving the times in Redis back.
 """
 import pytest
 
-from scriptqueue import AUTO, GIB, ScriptQueue, q, script_server  # noqa: F401
+from scriptqueue import AUTO, GIB, ScriptQueue, ids, q, script_server  # noqa: F401
 
 FULL = 4000
 STARVE = 60000
-
-
-def ids(things):
-    return [thing.id for thing in things]
 
 
 def claim(q, worker="w1", free=1000, left=1000, mem=64 * GIB, most=(64 * GIB, FULL), slots=4, **more):  # noqa: F811

@@ -534,6 +534,10 @@ class ScriptQueue:
             assert id in records
 
 
+def ids(things):
+    return [thing.id for thing in things]
+
+
 def is_error(queue, script, *words):
     try:
         queue.run(script, *words)

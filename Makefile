@@ -55,12 +55,22 @@ CFLAGS  ?= -O2 -g
 CFLAGS_ALL := -std=gnu11 $(WARN) $(SAN) -pthread $(CFLAGS)
 LDFLAGS_ALL := $(SAN) -pthread $(LDFLAGS)
 LIBS_ALL := $(PKG_LIBS) -lm -ldl $(LIBS)
+# What plug-ins share is linked into each; only distcomp_kernel is seen from outside.
+KERNEL_FLAGS := -fPIC -fvisibility=hidden -I kernels
+BLAS_LIBS   := $(shell $(PKG_CONFIG) --libs openblas 2>/dev/null)
+BLAS_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags openblas 2>/dev/null))
 
 # --- what there is ----------------------------------------------------------------------------
 
 COMMON  := $(wildcard common/*.c)
 MANAGER := $(wildcard manager/*.c)
 WORKER  := $(wildcard worker/*.c)
+# Native kernels (docs/kernels.md): the host with its data, what plug-ins share, the plug-ins, the planners.
+KERNEL_HOST := $(wildcard kernels/host/*.c kernels/data/*.c)
+KERNEL_KIT  := $(wildcard kernels/kit/*.c kernels/cuda/*.c)
+PLUGINS     := $(wildcard kernels/plugins/*.c)
+PLANNERS    := $(wildcard kernels/plan/*.c)
+KERNELS     := $(KERNEL_HOST) $(KERNEL_KIT) $(PLUGINS) $(PLANNERS)
 LUA     := $(wildcard common/lua/*.lua common/lua/lib/*.lua)
 UNIT    := $(wildcard tests/unit/*_test.c)
 FAKE_NVML := tests/lib/fake_nvml.c
@@ -73,9 +83,14 @@ object = $(patsubst %.c,$(BUILD)/%.o,$(1))
 LIBCOMMON  := $(BUILD)/libcommon.a
 LIBMANAGER := $(BUILD)/libmanager.a
 LIBWORKER  := $(BUILD)/libworker.a
-LIBRARIES  := $(LIBMANAGER) $(LIBWORKER) $(LIBCOMMON)
-PROGRAMS   := $(if $(wildcard manager/main.c),$(BIN)/redisManager) \
-              $(if $(wildcard worker/main.c),$(BIN)/redisWorker)
+LIBHOST    := $(BUILD)/libkernelhost.a
+LIBKIT     := $(BUILD)/libkernelkit.a
+LIBPLAN    := $(BUILD)/libplan.a
+LIBRARIES  := $(LIBMANAGER) $(LIBWORKER) $(LIBPLAN) $(LIBHOST) $(LIBKIT) $(LIBCOMMON)
+PLUGIN_FILES := $(patsubst kernels/plugins/%.c,$(BIN)/kernels/%.so,$(PLUGINS))
+PROGRAMS   := $(BIN)/redisManager $(BIN)/redisWorker \
+              $(if $(wildcard kernels/host/main.c),$(BIN)/kernelHost) \
+              $(if $(wildcard kernels/plan/main.c),$(BIN)/redisPlan) $(PLUGIN_FILES)
 UNIT_PROGRAMS  := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT))
 HELPER_PROGRAMS := $(patsubst tests/lib/%.c,$(BUILD)/tests/lib/%,$(HELPERS)) \
                    $(BUILD)/tests/lib/nvml/libnvidia-ml.so.1
@@ -83,9 +98,9 @@ BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(BENCHES))
 SIMULATOR := $(BUILD)/tests/bench/simulate
 FUZZ_PROGRAMS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZERS))
 CHAOS_PROGRAMS := $(BUILD)/tests/chaos/chaos_task $(BUILD)/tests/chaos/clockstep.so
-SOURCES := $(COMMON) $(MANAGER) $(WORKER) $(UNIT) $(HELPERS) $(BENCHES) $(SIMULATE)
-C_FILES = $(wildcard common/*.[ch] manager/*.[ch] worker/*.[ch] tests/*/*.[ch])
-SHELL_FILES = $(wildcard *.sh .ci/run common/lua/*.sh tests/*/*.sh taskfiles/*.sh)
+SOURCES := $(COMMON) $(MANAGER) $(WORKER) $(KERNELS) $(UNIT) $(HELPERS) $(BENCHES) $(SIMULATE)
+C_FILES = $(wildcard common/*.[ch] manager/*.[ch] worker/*.[ch] kernels/*.[ch] kernels/*/*.[ch] tests/*/*.[ch])
+SHELL_FILES = $(wildcard *.sh .ci/run common/lua/*.sh tests/*/*.sh taskfiles/*.sh taskfiles/*/*.sh)
 
 .PHONY: all programs tests-built deps deps-test deps-lint deps-bench demo test unit integration lint \
         lint-format lint-tidy lint-cppcheck lint-shell lint-lua format bench fuzz memcheck install \
@@ -108,16 +123,20 @@ $(BUILD)/flags: FORCE
 ifneq ($(HAVE_PACKAGES),yes)
 	@echo "make: the libraries $(PACKAGES) were not found by $(PKG_CONFIG); run: make deps" >&2; exit 1
 endif
-	$(call keep_text,$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LIBS_ALL))
+	$(call keep_text,$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LIBS_ALL) $(KERNEL_FLAGS) $(BLAS_LIBS))
 
 $(BUILD)/sources: FORCE
-	$(call keep_text,$(COMMON) $(MANAGER) $(WORKER))
+	$(call keep_text,$(COMMON) $(MANAGER) $(WORKER) $(KERNELS))
 
 $(BUILD)/luafiles: FORCE
 	$(call keep_text,$(LUA))
 
 $(BUILD)/include/version.h: FORCE
 	$(call keep_text,#define DISTCOMP_VERSION "$(VERSION)")
+
+$(BUILD)/kernels/%.o: kernels/%.c $(BUILD)/flags | $(BUILD)/include/version.h
+	@mkdir -p $(@D)
+	$(call say,CC,$<)$(CC) $(CPPFLAGS_ALL) $(BLAS_CFLAGS) $(CFLAGS_ALL) $(KERNEL_FLAGS) -MMD -MP -c -o $@ $<
 
 $(BUILD)/%.o: %.c $(BUILD)/flags | $(BUILD)/include/version.h
 	@mkdir -p $(@D)
@@ -138,6 +157,13 @@ $(LIBMANAGER): $(call object,$(filter-out %/main.c,$(MANAGER))) $(BUILD)/sources
 $(LIBWORKER): $(call object,$(filter-out %/main.c,$(WORKER))) $(BUILD)/sources
 	$(archive)
 
+$(LIBHOST): $(call object,$(filter-out %/main.c,$(KERNEL_HOST))) $(BUILD)/sources
+	$(archive)
+$(LIBKIT): $(call object,$(KERNEL_KIT)) $(BUILD)/sources
+	$(archive)
+$(LIBPLAN): $(call object,$(filter-out %/main.c,$(PLANNERS))) $(BUILD)/sources
+	$(archive)
+
 link = @mkdir -p $(@D)
 link_command = $(CC) $(LDFLAGS_ALL) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(1) $(LIBS_ALL)
 
@@ -147,6 +173,18 @@ $(BIN)/redisManager: $(BUILD)/manager/main.o $(LIBMANAGER) $(LIBCOMMON)
 $(BIN)/redisWorker: $(BUILD)/worker/main.o $(LIBWORKER) $(LIBCOMMON)
 	$(link)
 	$(call say,LINK,$@)$(call link_command)
+# Plug-ins find the host's functions in the program that opens them.
+$(BIN)/kernelHost: $(BUILD)/kernels/host/main.o $(LIBHOST) $(LIBCOMMON)
+	$(link)
+	$(call say,LINK,$@)$(CC) $(LDFLAGS_ALL) -Wl,--export-dynamic-symbol='kernel_*' -o $@ $< \
+	  -Wl,--whole-archive $(LIBHOST) -Wl,--no-whole-archive $(LIBCOMMON) $(LIBS_ALL)
+$(BIN)/redisPlan: $(BUILD)/kernels/plan/main.o $(LIBPLAN) $(LIBHOST) $(LIBKIT) $(LIBCOMMON)
+	$(link)
+	$(call say,LINK,$@)$(call link_command)
+$(BIN)/kernels/%.so: $(BUILD)/kernels/plugins/%.o $(LIBKIT)
+	$(link)
+	$(call say,LINK,$@)$(CC) $(LDFLAGS_ALL) -shared -o $@ $< $(LIBKIT) -Wl,--as-needed $(BLAS_LIBS) -lm -ldl
+
 $(BUILD)/tests/lib/%: $(BUILD)/tests/lib/%.o $(LIBCOMMON)
 	$(link)
 	$(call say,LINK,$@)$(call link_command)
@@ -155,7 +193,7 @@ $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIBWORKER) $(LIBCOMMON)
 	$(call say,LINK,$@)$(call link_command)
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIBRARIES)
 	$(link)
-	$(call say,LINK,$@)$(call link_command,-lcmocka)
+	$(call say,LINK,$@)$(call link_command,-lcmocka $(if $(findstring /kernel_,$@),$(BLAS_LIBS)))
 # The simulator is linked with the worker's own decisions; its test with the simulator.
 $(SIMULATOR): $(call object,$(SIMULATE)) $(LIBWORKER) $(LIBCOMMON)
 	$(link)
@@ -280,10 +318,10 @@ lint-lua:
 lint-cppcheck:
 	$(call say,CPPCHECK,)cppcheck -q --std=c11 --error-exitcode=1 --inline-suppr \
 	  --enable=warning,portability,performance --suppress=missingIncludeSystem -D_GNU_SOURCE -I. \
-	  $(COMMON) $(MANAGER) $(WORKER)
+	  -I kernels $(COMMON) $(MANAGER) $(WORKER) $(KERNELS)
 lint-tidy: $(BUILD)/include/version.h
-	$(call say,TIDY,)printf '%s\n' $(COMMON) $(MANAGER) $(WORKER) | xargs -P "$$(nproc)" -I{} \
-	  clang-tidy --quiet --warnings-as-errors='*' {} -- -std=gnu11 $(CPPFLAGS_ALL) 2>/dev/null
+	$(call say,TIDY,)printf '%s\n' $(COMMON) $(MANAGER) $(WORKER) $(KERNELS) | xargs -P "$$(nproc)" -I{} \
+	  clang-tidy --quiet --warnings-as-errors='*' {} -- -std=gnu11 $(CPPFLAGS_ALL) $(BLAS_CFLAGS) -I kernels 2>/dev/null
 
 format:
 	$(call say,FORMAT,)clang-format -i $(C_FILES)
@@ -292,7 +330,10 @@ format:
 
 install: all
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/distcomp'
-	install $(BIN)/redisManager $(BIN)/redisWorker '$(DESTDIR)$(PREFIX)/bin'
+	install $(filter-out %.so,$(PROGRAMS)) '$(DESTDIR)$(PREFIX)/bin'
+	install -d '$(DESTDIR)$(PREFIX)/lib/distcomp/kernels' '$(DESTDIR)$(PREFIX)/include/distcomp'
+	install -m 644 $(PLUGIN_FILES) '$(DESTDIR)$(PREFIX)/lib/distcomp/kernels'
+	install -m 644 kernels/kernel.h '$(DESTDIR)$(PREFIX)/include/distcomp'
 	install redis.sh '$(DESTDIR)$(PREFIX)/share/distcomp'
 	install -m 644 conf.json.example $(wildcard hosts.example) LICENSE '$(DESTDIR)$(PREFIX)/share/distcomp'
 	$(if $(wildcard docs/*.1),install -d '$(DESTDIR)$(PREFIX)/share/man/man1' && \
@@ -303,8 +344,8 @@ install: all
 	  install -m 644 $(wildcard manager/*.bash) '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/redisManager')
 
 uninstall:
-	rm -f '$(DESTDIR)$(PREFIX)/bin/redisManager' '$(DESTDIR)$(PREFIX)/bin/redisWorker'
-	rm -rf '$(DESTDIR)$(PREFIX)/share/distcomp'
+	rm -f $(patsubst $(BIN)/%,'$(DESTDIR)$(PREFIX)/bin/%',$(filter-out %.so,$(PROGRAMS)))
+	rm -rf $(patsubst %,'$(DESTDIR)$(PREFIX)/%/distcomp',share lib include)
 	rm -f $(patsubst docs/%,'$(DESTDIR)$(PREFIX)/share/man/man1/%',$(wildcard docs/*.1)) \
 	  $(patsubst worker/%,'$(DESTDIR)$(PREFIX)/lib/systemd/system/%',$(wildcard worker/*.service)) \
 	  '$(DESTDIR)$(PREFIX)/share/bash-completion/completions/redisManager'

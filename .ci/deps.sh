@@ -18,6 +18,8 @@ pc:jansson      libjansson-dev
 pc:libxxhash    libxxhash-dev
 pc:zlib         zlib1g-dev
 pc:hwloc        libhwloc-dev
+pc:openblas     libopenblas-dev
+h:curl/curl.h   libcurl4-openssl-dev
 redis-server    redis-server
 redis-cli       redis-tools
 gzip            gzip
@@ -35,6 +37,7 @@ ip              iproute2
 ssh             openssh-client
 parallel-ssh    pssh
 strace          strace
+py:numpy        python3-numpy
 "
 needs[lint]="
 clang-format    clang-format

@@ -210,6 +210,7 @@ static void on_welcome(struct agent *a, const struct wire_welcome *w) {
         log_event(LOG_ERROR, "supervisor_version", kv_uint("theirs", w->version),
                   kv_uint("ours", WIRE_VERSION));
         a->exit_code = EXIT_VERSION;
+        a->ended = true; /* nothing of what follows is for us */
         uv_stop(&a->loop);
         return;
     }
@@ -279,6 +280,8 @@ static void on_frame(void *arg, uint32_t type, const char *payload, size_t len) 
         struct wire_exit exit;
         struct wire_signal signal;
     } f;
+    if (a->ended)
+        return;
     memcpy(&f, payload, len < sizeof f ? len : sizeof f);
     if (type == WIRE_WELCOME && len == sizeof f.welcome) {
         on_welcome(a, &f.welcome);
@@ -289,6 +292,10 @@ static void on_frame(void *arg, uint32_t type, const char *payload, size_t len) 
         gpu_adopt(a);
         pin_adopt(a);
         take_over_order(a);
+        if (a->mode >= MODE_STOP)
+            keep_order(a); /* told before the incarnation was known, */
+        if (a->mode == MODE_RETURN)
+            give_back(a); /* or before its tasks were */
     } else if (type == WIRE_STARTED && len == sizeof f.started) {
         struct run *run = runs_in_slot(&a->runs, f.started.slot);
         if (run) {

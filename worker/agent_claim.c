@@ -187,6 +187,7 @@ void claim_start_ready(struct agent *a) {
 static void on_claim(void *arg, const redisReply *reply);
 
 static void send_claim(struct agent *a) {
+    a->claim.caps = a->caps; /* conf.json may have been read since it was asked first */
     claim_build(&a->cmd, a->queue_key, &a->claim);
     a->claiming = redisio_send(a->redis, &a->cmd, on_claim, a);
 }

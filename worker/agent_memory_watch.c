@@ -210,7 +210,11 @@ static void stop_polls(struct agent *a) {
 
 static void open_pressure(struct agent *a) {
     struct agent_memory *m = &a->memory;
-    pressure_open(&m->pressure, "", a->trigger_bytes);
+    struct resource_limit limits[PRESSURE_MAX];
+    size_t count = 0;
+    while (count < PRESSURE_MAX && machine_limit(a->machine, count, &limits[count]))
+        count++;
+    pressure_open(&m->pressure, "", limits, count, a->trigger_bytes);
     m->pressure_trigger = a->trigger_bytes;
     for (size_t i = 0; i < m->pressure.count; i++) {
         struct memory_poll *poll = xcalloc(1, sizeof *poll);

@@ -207,6 +207,7 @@ void agentcare_accept(int listen_fd) {
     struct ucred peer;
     socklen_t len = sizeof peer;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) != 0 ||
+        peer.pid <= 0 || /* of a pid namespace that we cannot see: could not be looked after */
         (peer.uid != geteuid() && peer.uid != 0)) {
         close(fd);
     } else if (agentcare_alive() || state == RETIRED) {
@@ -233,7 +234,8 @@ static struct pulse_terms terms(void) {
     if (agentlink_fd() < 0 || state == RETIRED)
         t.watch_us = INT64_MAX;
     else if (agentlink_hello() && orphan_length_us())
-        t.watch_us = orphan_lease_end_us() - 2 * orphan_margin_us();
+        /* Time to be sure of one that hangs, and a margin for the next one to renew. */
+        t.watch_us = orphan_lease_end_us() - HANG_US - 2 * orphan_margin_us();
     else
         t.watch_us = pulse->heard_us + IDLE_US;
     return t;

@@ -221,7 +221,7 @@ void cgroup_confirm(struct cgroups *groups, uint32_t slot, int32_t pid) {
     struct slot_group *g = &groups->slots[slot];
     struct process_stat stat;
     /* One that has ended already is on no list; where it was sent is then where it was. */
-    bool ended = !procfile_stat(groups->root, pid, &stat) || stat.state == 'Z';
+    bool ended = !procfile_stat(groups->root, pid, &stat) || procfile_dead(&stat);
     for (int kind = 0; kind < KINDS; kind++)
         g->inside[kind] = g->sent[kind] && (ended || cgdir_holds(g->fd[kind], pid));
 }

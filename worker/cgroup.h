@@ -91,8 +91,9 @@ bool cgroups_used(const struct cgroups *groups, uint64_t *bytes);
 bool cgroups_kill(struct cgroups *groups);
 
 /*
- * Writes the names of our groups to a file of the private state directory, or removes it when
- * there are none. cgroups_end_recorded, before anything else of a start: ends and removes the
+ * Writes the names of our groups to a file of the private state directory; where we have none, what
+ * is there stays (an agent that attached from elsewhere may see none of its supervisor's).
+ * cgroups_end_recorded, before anything else of a start: ends and removes the
  * groups named there if their supervisor is dead. Returns how many are still not gone (processes
  * that take time to die): call again. Lines that do not name a group of a worker are ignored.
  */

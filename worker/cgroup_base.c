@@ -272,10 +272,8 @@ bool cgroups_record(const struct cgroups *groups, const char *file) {
         if (groups->base[kind][0])
             buf_addf(&text, "%d %s\n", KIND_VERSION(kind), groups->base[kind]);
     buf_addf(&aside, "%s.new", file);
-    bool ok;
-    if (text.len == 0) {
-        ok = unlink(file) == 0 || errno == ENOENT;
-    } else {
+    bool ok = text.len == 0; /* an agent that sees none leaves what its supervisor's tasks are in */
+    if (!ok) {
         int fd = open(aside.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
         ok = fd >= 0 && write(fd, text.data, text.len) == (ssize_t)text.len;
         if (fd >= 0)

@@ -1,7 +1,9 @@
 #include "worker/cgroupdirs.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* The controllers that name a v1 hierarchy; v2 has none. */
 static const char *const controllers[CGROUP_KINDS] = {
@@ -145,6 +147,31 @@ void cgroupdirs_find(struct cgroupdirs *found, const char *mountinfo, const char
             find_dir(&found->dirs[kind], mountinfo, kind, &path, prefix);
     }
     buf_free(&path);
+}
+
+/* A file of any size; read in pieces, as those of /proc are. */
+static void slurp(const char *root, const char *name, struct buf *out) {
+    enum { PIECE = 16384 };
+    buf_addf(out, "%s%s", root, name);
+    int fd = open(out->data, O_RDONLY | O_CLOEXEC);
+    buf_clear(out);
+    for (ssize_t len = fd >= 0 ? 1 : 0; len > 0;) {
+        buf_reserve(out, PIECE);
+        len = read(fd, out->data + out->len, PIECE);
+        out->len += len > 0 ? (size_t)len : 0;
+        out->data[out->len] = '\0';
+    }
+    if (fd >= 0)
+        close(fd);
+}
+
+void cgroupdirs_read(struct cgroupdirs *found, const char *root) {
+    struct buf mounts = BUF_INIT, groups = BUF_INIT;
+    slurp(root, "/proc/self/mountinfo", &mounts);
+    slurp(root, "/proc/self/cgroup", &groups);
+    cgroupdirs_find(found, mounts.data, groups.data, root);
+    buf_free(&mounts);
+    buf_free(&groups);
 }
 
 void cgroupdirs_free(struct cgroupdirs *found) {

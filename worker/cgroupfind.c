@@ -1,16 +1,9 @@
 #include "worker/cgroupfind.h"
 
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "common/buf.h"
 #include "worker/cgroupdirs.h"
-#include "worker/procfile.h"
-
-enum { MOUNTINFO_MAX = 1 << 20 };
 
 static void take(struct cgroup_place *place, const struct cgroupdir *dir) {
     *place = (struct cgroup_place){0};
@@ -25,18 +18,12 @@ static void take(struct cgroup_place *place, const struct cgroupdir *dir) {
 }
 
 void cgroup_find(const char *root, struct cgroup_places *places) {
-    char path[CGROUP_PATH_MAX], groups[16384], *mounts = xmalloc(MOUNTINFO_MAX);
     struct cgroupdirs dirs;
-    snprintf(path, sizeof path, "%s/proc/self/cgroup", root);
-    procfile_read(AT_FDCWD, path, groups, sizeof groups);
-    snprintf(path, sizeof path, "%s/proc/self/mountinfo", root);
-    procfile_read(AT_FDCWD, path, mounts, MOUNTINFO_MAX);
-    cgroupdirs_find(&dirs, mounts, groups, root);
+    cgroupdirs_read(&dirs, root);
     take(&places->v2, &dirs.dirs[CGROUP_V2]);
     take(&places->memory, &dirs.dirs[CGROUP_V1_MEMORY]);
     take(&places->cpu, &dirs.dirs[CGROUP_V1_CPU]);
     cgroupdirs_free(&dirs);
-    free(mounts);
 }
 
 bool cgroup_up(struct cgroup_place *place) {

@@ -98,8 +98,13 @@ static bool identify(struct gpus *gpus, unsigned int i, nvml_device *device, str
     }
     if (code == NVML_SUCCESS && gpus->nvml.name(*device, gpu->name, sizeof gpu->name) != 0)
         snprintf(gpu->name, sizeof gpu->name, "NVIDIA GPU");
-    if (code == NVML_SUCCESS)
-        return true;
+    struct nvml_memory memory;
+    if (code == NVML_SUCCESS) {
+        what = "nvmlDeviceGetMemoryInfo";
+        code = gpus->nvml.memory(*device, &memory);
+        if (code != NVML_ERROR_NOT_SUPPORTED)
+            return true; /* one that is lost now may come back */
+    }
     if (gpus->trouble.len)
         buf_adds(&gpus->trouble, "; ");
     buf_addf(&gpus->trouble, "card %u is left out: %s: %s", i, what, gpus->nvml.error_string(code));

@@ -9,6 +9,12 @@
  *                                           carries two descriptors: standard output and error
  *     <-- struct host_done                  it is idle again
  *     end of file ----------------->        it exits
+ *
+ * A try is ended (cancelled, timed out) as any is: SIGTERM, then SIGKILL. After a SIGTERM the host
+ * may still answer; it gets no further request then, but the end of file.
+ *
+ * ENVIRONMENT: the strings of a request are set; those of the request before it that are not named
+ * again are taken away. DISTCOMP_STATE_DIR and DISTCOMP_INCARNATION are never among them and stay.
  */
 #ifndef DISTCOMP_HOSTWIRE_H
 #define DISTCOMP_HOSTWIRE_H
@@ -18,10 +24,14 @@
 #define HOST_VERSION     1u
 #define HOST_MESSAGE_MAX (128u * 1024u) /* bytes of a request, its strings included */
 
-#define HOST_NEW_FILES 1u /* flags */
+#define HOST_NEW_FILES 1u /* flags of a request */
 
-/* Followed by cwd (if any), argc arguments and envc strings NAME=VALUE, each with its NUL: what
- * WIRE_START has. Arguments: the program's name, then "serve", then the try's parameters. */
+/*
+ * Followed by cwd (if any), argc arguments and envc strings NAME=VALUE, each with its NUL: what
+ * WIRE_START has. Arguments: the program's name, then "serve", then the try's parameters; when
+ * these are too long for a message, "@FILE", an absolute name of a file that holds them (a kernel's
+ * name never begins so).
+ */
 struct host_request {
     uint32_t version; /* HOST_VERSION */
     uint32_t flags;
@@ -32,12 +42,16 @@ struct host_request {
     uint32_t padding;
 };
 
+#define HOST_SILENT 1u /* flags of an answer: both output files are empty, as fstat says */
+
 struct host_done {
     uint32_t version; /* HOST_VERSION */
-    int32_t code;     /* as exit would give it: 0 to 125 */
+    int32_t code;     /* as exit would give it: 0 to 255 */
     uint64_t user_us; /* of the host's threads and the children it waited for, in this try */
     uint64_t system_us;
     uint64_t maxrss_kib; /* its highest resident memory during this try */
+    uint32_t flags;      /* HOST_SILENT */
+    uint32_t padding;
 };
 
 #endif

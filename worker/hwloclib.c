@@ -26,8 +26,7 @@ bool hwloclib_read(struct topology *topology, const struct cpus *allowed) {
     X(get_type_depth)                                                                              \
     X(get_nbobjs_by_depth)                                                                         \
     X(get_obj_by_depth)                                                                            \
-    X(bitmap_next)                                                                                 \
-    X(bitmap_isset)
+    X(bitmap_next)
 
 struct hwloclib {
     void *handle;

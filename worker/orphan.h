@@ -7,10 +7,10 @@
  * or silent: pulse.h) the supervisor ends the tasks `margin` before the lease is over, unless
  * orphan_policy is `keep`:
  *
- *     renewed ...... end - 2 margin ...... end - margin ........ end of the lease
- *                    a silent agent is     no agent: SIGTERM,
- *                    asked, then killed;   SIGKILL half a
- *                    the next one renews   margin later
+ *     renewed ... end - 2 margin - 5 s ... end - 2 margin .... end - margin .... end of the lease
+ *                 a silent agent is       it has been killed   no agent: SIGTERM,
+ *                 asked, killed if it is  if it hangs; the     SIGKILL half a
+ *                 stopped                 next one renews      margin later
  *
  * An agent that goes when that moment has passed already (Redis was away for long) has one margin's
  * time to be replaced; not again before the next renewal, so that one that dies over and over does

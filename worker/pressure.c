@@ -13,10 +13,6 @@
 #include "worker/cgroupfind.h"
 #include "worker/procfile.h"
 
-#define PAGE_LIMIT_NONE                                                                            \
-    (UINT64_C(1) << 60) /* version 1 writes "no limit" as a very large number                      \
-                         */
-
 static void add(struct pressure *p, enum pressure_kind kind, int fd, short events, const char *path,
                 const char *detail) {
     if (p->count == PRESSURE_MAX) {
@@ -61,57 +57,45 @@ static void open_event(struct pressure *p, enum pressure_kind kind, const char *
     close(watched);
 }
 
-static bool limit_of(const char *group, const char *file, uint64_t *bytes) {
-    char path[CGROUP_PATH_MAX + 64];
-    snprintf(path, sizeof path, "%s/%s", group, file);
-    return procfile_number(AT_FDCWD, path, bytes) && *bytes < PAGE_LIMIT_NONE;
-}
-
-static void open_v1(struct pressure *p, struct cgroup_place place, uint64_t trigger_bytes) {
-    if (!place.path[0])
+static void open_v1(struct pressure *p, const struct resource_limit *limit, bool first,
+                    uint64_t trigger_bytes) {
+    char threshold[32];
+    if (limit->limit_bytes <= trigger_bytes)
         return;
-    bool limited = false;
-    do {
-        uint64_t limit;
-        char threshold[32];
-        if (!limit_of(place.path, "memory.limit_in_bytes", &limit) || limit <= trigger_bytes)
-            continue;
-        snprintf(threshold, sizeof threshold, "%" PRIu64, limit - trigger_bytes);
-        open_event(p, PRESSURE_USAGE, place.path, "memory.usage_in_bytes", threshold);
-        if (!limited)
-            open_event(p, PRESSURE_LEVEL, place.path, "memory.pressure_level", "medium");
-        limited = true;
-    } while (cgroup_up(&place));
+    snprintf(threshold, sizeof threshold, "%" PRIu64, limit->limit_bytes - trigger_bytes);
+    open_event(p, PRESSURE_USAGE, limit->directory, "memory.usage_in_bytes", threshold);
+    if (first)
+        open_event(p, PRESSURE_LEVEL, limit->directory, "memory.pressure_level", "medium");
 }
 
-static void open_v2(struct pressure *p, struct cgroup_place place) {
-    if (!place.path[0])
-        return;
+static void open_v2(struct pressure *p, const struct resource_limit *limit, bool first) {
     char path[CGROUP_PATH_MAX + 64];
-    snprintf(path, sizeof path, "%s/memory.pressure", place.path);
-    open_stall(p, path);
-    do {
-        uint64_t limit;
-        if (!limit_of(place.path, "memory.max", &limit))
-            continue;
-        int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-        snprintf(path, sizeof path, "%s/memory.events", place.path);
-        if (fd >= 0 && inotify_add_watch(fd, path, IN_MODIFY | IN_DELETE_SELF) >= 0)
-            add(p, PRESSURE_EVENTS, fd, POLLIN, path, "");
-        else if (fd >= 0)
-            close(fd);
-    } while (cgroup_up(&place));
+    if (first) { /* our own group may hold agent and supervisor alone; tasks are under this one */
+        snprintf(path, sizeof path, "%s/memory.pressure", limit->directory);
+        open_stall(p, path);
+    }
+    int fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    snprintf(path, sizeof path, "%s/memory.events", limit->directory);
+    if (fd >= 0 && inotify_add_watch(fd, path, IN_MODIFY | IN_DELETE_SELF) >= 0)
+        add(p, PRESSURE_EVENTS, fd, POLLIN, path, "");
+    else if (fd >= 0)
+        close(fd);
 }
 
-void pressure_open(struct pressure *p, const char *root, uint64_t trigger_bytes) {
+void pressure_open(struct pressure *p, const char *root, const struct resource_limit *limits,
+                   size_t count, uint64_t trigger_bytes) {
     char path[CGROUP_PATH_MAX];
-    struct cgroup_places places;
+    size_t seen[2] = {0};
     p->count = 0;
     snprintf(path, sizeof path, "%s/proc/pressure/memory", root);
     open_stall(p, path);
-    cgroup_find(root, &places);
-    open_v1(p, places.memory, trigger_bytes);
-    open_v2(p, places.v2);
+    for (size_t i = 0; i < count; i++) {
+        bool first = seen[limits[i].v2]++ == 0;
+        if (limits[i].v2)
+            open_v2(p, &limits[i], first);
+        else
+            open_v1(p, &limits[i], first, trigger_bytes);
+    }
 }
 
 bool pressure_drain(const struct pressure_source *source) {

@@ -104,6 +104,10 @@ bool procfile_stat(const char *root, int32_t pid, struct process_stat *stat) {
     return true;
 }
 
+bool procfile_dead(const struct process_stat *stat) {
+    return stat->state == 'X' || (stat->state == 'Z' && stat->threads <= 1);
+}
+
 /* The first thread but the main one: that may have ended before the others, and then shows no
  * memory. */
 static bool other_thread(const char *root, int32_t pid, int32_t *tid) {

@@ -29,11 +29,13 @@ bool procfile_word(const char *list, const char *word);
 struct process_stat {
     int32_t ppid, session;
     uint32_t threads;
-    char state;           /* Z and X are dead */
+    char state;           /* see procfile_dead */
     uint64_t start_ticks; /* since boot; with the pid it names a process for ever */
     uint64_t cpu_ticks;   /* user and system, its own and of the children it waited for */
 };
 bool procfile_stat(const char *root, int32_t pid, struct process_stat *stat);
+/* Nothing of it runs any more: a zombie whose first thread alone has ended is not dead. */
+bool procfile_dead(const struct process_stat *stat);
 
 struct process_memory {
     uint64_t anon_bytes;

@@ -152,13 +152,13 @@ static void find_owner(const struct finding *f, struct proc_entry *e) {
             slot = top->slot;
             break;
         }
-        slot = owner_itself(f, top, orphan);
-        if (slot >= 0 || orphan)
-            break;
-        if (top->ppid == 0 || top->pid == f->self) {
+        if (top->ppid == 0 || top->pid == f->self) { /* the agent is the supervisor's child too */
             slot = OWNER_FOREIGN;
             break;
         }
+        slot = owner_itself(f, top, orphan);
+        if (slot >= 0 || orphan)
+            break;
         /* A parent that ended while we looked: unknown until the next time. */
         top = find(list->entries, list->count, top->ppid);
     }

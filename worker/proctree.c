@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "worker/procfile.h"
 #include "worker/slog.h"
 
 static struct proc_stat table[PROCTREE_MAX];
@@ -17,18 +18,6 @@ static size_t table_len;
 static int32_t child_pids[PROCTREE_MAX];
 static int children_fd = -1;
 static bool children_tried;
-
-/* Reads a whole small file; returns its length, -1 when it cannot be read. Always NUL-terminated.
- */
-static ssize_t read_file(const char *path, char *buffer, size_t size) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    ssize_t n = read(fd, buffer, size - 1);
-    close(fd);
-    buffer[n > 0 ? n : 0] = 0;
-    return n;
-}
 
 /* Numbers in /proc/PID/stat, by proc(5)'s count. */
 enum {
@@ -89,7 +78,7 @@ static bool parse_stat(const char *text, struct proc_stat *stat) {
 bool proctree_stat(int32_t pid, struct proc_stat *stat) {
     char path[48], text[1024];
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    if (read_file(path, text, sizeof text) <= 0)
+    if (procfile_read(AT_FDCWD, path, text, sizeof text) <= 0)
         return false;
     stat->pid = pid;
     return parse_stat(text, stat);
@@ -208,7 +197,7 @@ static enum proctree_environ none_or_unknown(int32_t pid, size_t bytes) {
     uint64_t field[FIELDS];
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
     errno = 0;
-    if (read_file(path, text, sizeof text) <= 0)
+    if (procfile_read(AT_FDCWD, path, text, sizeof text) <= 0)
         return errno == ENOENT || errno == ESRCH ? PROCTREE_ENVIRON_NONE : PROCTREE_ENVIRON_UNKNOWN;
     char state = parse_fields(text, FIELD_ENV_END, field);
     if (!state)

@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "worker/cgroupdirs.h"
+#include "worker/procfile.h"
 
 #define NO_LIMIT  UINT64_MAX
 #define UNLIMITED (UINT64_C(1) << 60) /* v1 writes "none" as a number above this */
@@ -54,23 +55,9 @@ static bool reread(int fd, char *text, size_t size) {
 }
 
 static bool read_file(const char *directory, const char *name, char *text, size_t size) {
-    int fd = open_file(directory, name);
-    bool ok = reread(fd, text, size) && text[0];
-    close_file(fd);
-    return ok;
-}
-
-/* A whole file of any size, appended; read in pieces, as those of /proc are. */
-static void slurp(const char *directory, const char *name, struct buf *out) {
-    int fd = open_file(directory, name);
-    ssize_t len = fd >= 0 ? 1 : 0;
-    while (len > 0) {
-        buf_reserve(out, TEXT_SIZE);
-        len = read(fd, out->data + out->len, TEXT_SIZE);
-        out->len += len > 0 ? (size_t)len : 0;
-        out->data[out->len] = '\0';
-    }
-    close_file(fd);
+    char path[4096 + 256];
+    int len = snprintf(path, sizeof path, "%s/%s", directory, name);
+    return (size_t)len < sizeof path && procfile_read(AT_FDCWD, path, text, size) > 0;
 }
 
 /* A number, or NO_LIMIT ("max", "-1", no such file). */
@@ -218,13 +205,10 @@ static void scan(struct resource_meter *meter) {
     meter->scanned = mono_now();
     reread(meter->self, text, sizeof text);
     if (strcmp(text, meter->self_text.data) != 0) {
-        struct buf mounts = BUF_INIT;
-        slurp(meter->root, "proc/self/mountinfo", &mounts);
         cgroupdirs_free(&meter->dirs);
-        cgroupdirs_find(&meter->dirs, mounts.data, text, meter->root);
+        cgroupdirs_read(&meter->dirs, meter->root);
         buf_clear(&meter->self_text);
         buf_adds(&meter->self_text, text);
-        buf_free(&mounts);
     }
     forget_levels(meter);
     walk_up(meter, CGROUP_V1_MEMORY, add_level, NULL);

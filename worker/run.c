@@ -47,11 +47,16 @@ static void list_remove(struct run_list *list, struct run *run) {
     list->count--;
 }
 
-static void list_append(struct run_list *list, struct run *run) {
-    run->prev = list->last;
-    *(list->last ? &list->last->next : &list->first) = run;
-    list->last = run;
+static void list_insert(struct run_list *list, struct run *run, struct run *after) {
+    run->prev = after;
+    run->next = after ? after->next : list->first;
+    *(run->prev ? &run->prev->next : &list->first) = run;
+    *(run->next ? &run->next->prev : &list->last) = run;
     list->count++;
+}
+
+static void list_append(struct run_list *list, struct run *run) {
+    list_insert(list, run, list->last);
 }
 
 /* The one place where a run's state changes: the lists and what is promised follow from it. */
@@ -205,6 +210,17 @@ static void set_order(struct runs *runs, struct run *run, uint64_t start_wall_ms
     runs->last_order = run->memory.order = later ? start_wall_ms : runs->last_order + 1;
 }
 
+/* The last of the list goes to its place by the order of starts. */
+static void sort_in(struct run_list *list, struct run *run) {
+    struct run *after = run->prev;
+    while (after && after->memory.order > run->memory.order)
+        after = after->prev;
+    if (after == run->prev)
+        return;
+    list_remove(list, run);
+    list_insert(list, run, after);
+}
+
 struct run *run_adopt(struct runs *runs, const struct wire_task *task, const char *note) {
     struct run *run = new_run(runs, "", "");
     uint32_t slot = task->started.slot;
@@ -226,6 +242,7 @@ struct run *run_adopt(struct runs *runs, const struct wire_task *task, const cha
         run->claimed.ms -= age_ms;
     run->memory.started = run->claimed;
     set_state(runs, run, RUN_STARTED);
+    sort_in(&runs->lists[RUN_STARTED], run);
     return run;
 }
 

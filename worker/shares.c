@@ -36,7 +36,7 @@ static void *ask_all(void *arg) {
         struct process_stat stat;
         if (procfile_shares(s->root, s->pids[i], &bytes))
             s->answer.bytes += bytes;
-        else if (procfile_stat(s->root, s->pids[i], &stat) && stat.state != 'Z')
+        else if (procfile_stat(s->root, s->pids[i], &stat) && !procfile_dead(&stat))
             s->answer.known = false;
     }
     s->answer.cost_us = thread_cpu_us();

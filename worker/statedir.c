@@ -104,16 +104,16 @@ static int lock(struct statedir *sd, int patience_ms, char *error, size_t size) 
     sd->lock_fd = openat(sd->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (sd->lock_fd < 0)
         return fail(error, size, "cannot open %s/lock: %s", sd->path, strerror(errno));
-    int rc;
-    while ((rc = flock(sd->lock_fd, LOCK_EX | LOCK_NB)) != 0 && errno == EWOULDBLOCK &&
+    int why;
+    while ((why = flock(sd->lock_fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno) == EWOULDBLOCK &&
            patience_ms > 0 && holder_is_dead(sd)) {
         poll(NULL, 0, LOCK_RETRY_MS);
         patience_ms -= LOCK_RETRY_MS;
     }
-    if (rc == 0)
+    if (!why)
         return STATEDIR_OK;
-    if (errno != EWOULDBLOCK)
-        return fail(error, size, "cannot lock %s/lock: %s", sd->path, strerror(errno));
+    if (why != EWOULDBLOCK)
+        return fail(error, size, "cannot lock %s/lock: %s", sd->path, strerror(why));
     fail(error, size, "a worker (supervisor pid %ld) already runs on state_dir %s",
          holder(sd->lock_fd), sd->path);
     return STATEDIR_HELD;

@@ -19,9 +19,9 @@
  * in the middle of becoming sleep (no 3). What can be read by a fault only (no descriptors, no
  * memory) is the same. Such a stray is undecided: it may be of any try that is about to end, so
  * none ends (stray_undecided) until it was looked at again, STRAY_LOOKS times in a second, by the
- * loop's timer. What still cannot be read then (a program on a dead file server) holds nobody up
- * any more, but is looked at every second; once it proves to be of a try of ours that has ended, it
- * is killed.
+ * loop's timer. What still cannot be read then (a program on a dead file server; one whose first
+ * thread has ended) holds nobody up any more, but is looked at every second; once it proves to be
+ * of a try of ours that has ended, it is killed.
  *
  * Nothing slips past between two looks:
  *   - A process' children become ours while it dies, before it can be waited for. So once the main

@@ -64,8 +64,8 @@ enum wire_type {
     WIRE_STARTED,      /* struct wire_started */
     WIRE_EXIT,         /* struct wire_exit */
     WIRE_SIGNAL, /* struct wire_signal: SIGTERM, SIGINT, SIGHUP or SIGUSR1 reached the supervisor */
-    WIRE_PING /* no payload: the lease was not renewed in time. Says ALIVE, or is killed (pulse.h)
-               */
+    WIRE_PING /* no payload: the lease was not renewed in time or, where there is none, nothing was
+                 heard for 60 s. Says ALIVE, or is killed (pulse.h) */
 };
 
 struct wire_frame {

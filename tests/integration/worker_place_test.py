@@ -2,14 +2,13 @@
 import json
 import os
 import signal
-import socket
 import struct
-import subprocess
 
 import pytest
 
 import harness
-from harness import Worker, program, wait_until
+from fakesupervisor import ACK, BYE, EXIT, READY, SIGNAL, START, STARTED, FakeSupervisor
+from harness import Worker, wait_until
 from tasks import Tasks, read
 
 FAST = {"health_report_interval": "100ms", "lease": "2s", "retry_backoff": "50ms",
@@ -283,52 +282,11 @@ def test_options_are_shown(queue, tasks):
 # --- an agent and a supervisor of two versions ---
 
 
-class OldSupervisor:
-    """The supervisor's end of worker/wire.h, version 2, for one agent."""
-
-    def __init__(self, box, url):
-        self.socket, theirs = socket.socketpair()
-        self.socket.settimeout(30)
-        line = [program("redisWorker"), "--redis", url, "--name", "w1", "--state_dir", str(box / "w1")]
-        for key, value in FAST.items():
-            line += [f"--{key}", value]
-        (box / "w1/out").mkdir(parents=True, mode=0o700)
-        with open(box / "w1.log", "wb") as log:
-            self.agent = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                          pass_fds=[theirs.fileno()],
-                                          env={**os.environ, "DISTCOMP_AGENT_FD": str(theirs.fileno())})
-        theirs.close()
-        self.bytes = b""
-
-    def frame(self):
-        while len(self.bytes) < 8 or len(self.bytes) < 8 + struct.unpack("=II", self.bytes[:8])[1]:
-            more = self.socket.recv(65536)
-            assert more, "the agent has left"
-            self.bytes += more
-        kind, size = struct.unpack("=II", self.bytes[:8])
-        payload, self.bytes = self.bytes[8:8 + size], self.bytes[8 + size:]
-        return kind, payload
-
-    def wait(self, kind):
-        while True:
-            found, payload = self.frame()
-            if found == kind:
-                return payload
-
-    def send(self, kind, payload=b""):
-        self.socket.sendall(struct.pack("=II", kind, len(payload)) + payload)
-
-
-HELLO, START, ACK, BYE = 1, 2, 4, 6
-WELCOME, READY, STARTED, EXIT, SIGNAL = 64, 66, 67, 68, 69
-
-
 def test_an_agent_under_an_older_supervisor(tasks, redis, queue, box):
     """An upgrade restarts the agent alone."""
-    old = OldSupervisor(box, redis.url)
-    version, _ = struct.unpack("=II", old.wait(HELLO))
-    assert version > 2
-    old.send(WELCOME, struct.pack("=IIIIIIQQQ", 2, os.getpid(), 8, 0, 0, 0, 0x1234, 0, 1 << 30))
+    old = FakeSupervisor(box, redis.url, **FAST)
+    assert old.version > 2
+    old.welcome(2)
     old.send(READY)
     pinned = tasks.add("true", pin="core", min_cpu=1)
     plain = tasks.add("true", min_cpu=0)

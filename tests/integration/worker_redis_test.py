@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness import Queue, is_running, wait_until
+from harness import Queue, Worker, is_running, wait_until
 from tasks import Tasks, numbers
 
 FAST = {"health_report_interval": "100ms", "lease": "2s", "retry_backoff": "50ms",
@@ -50,6 +50,23 @@ def test_results_wait_for_redis(tasks, worker, redis, box):
     redis.start(same_port=True)
     assert task.wait().outcomes == ["finished"]
     assert task.out == b"kept\n"
+
+
+def test_configuration_read_while_a_claim_has_no_answer(tasks, redis, box, queue):
+    """The claim is asked again with the labels that there are now."""
+    conf = box / "conf.json"
+    conf.write_text('{"labels": "old"}')
+    redis.command("CONFIG", "SET", "appendfsync", "always")
+    w = Worker(box, redis.url, "w1", conf=conf, **FAST)
+    w.wait_event("registered")
+    redis.freeze()
+    time.sleep(1)  # a claim is under way
+    conf.write_text('{"labels": "new"}')
+    w.signal(signal.SIGHUP)
+    w.wait_event("config_read")
+    redis.kill()
+    redis.start(same_port=True)
+    tasks.add("true", labels="new").wait()
 
 
 def test_frozen_redis(tasks, worker, redis, box):

@@ -12,10 +12,21 @@
 
 /* --- notifications --------------------------------------------------------------------------- */
 
+/* With the limits that are above us. */
+static void open_all(struct pressure *p, const char *where, uint64_t trigger_bytes) {
+    struct resource_meter *meter = resource_meter_open(where);
+    struct resource_limit limits[PRESSURE_MAX];
+    size_t count = 0;
+    while (count < PRESSURE_MAX && resource_meter_limit(meter, count, &limits[count]))
+        count++;
+    pressure_open(p, where, limits, count, trigger_bytes);
+    resource_meter_close(meter);
+}
+
 static void nothing_to_open(void **state) {
     (void)state;
     struct pressure p;
-    pressure_open(&p, root, 10 * MI);
+    open_all(&p, root, 10 * MI);
     assert_int_equal(p.count, 0);
     pressure_close(&p);
 }
@@ -39,7 +50,7 @@ static void version_2_events(void **state) {
     put("/cg/a/memory.max", "2147483648\n");
     put("/cg/a/memory.events", "oom 0\n");
     struct pressure p;
-    pressure_open(&p, root, 10 * MI);
+    open_all(&p, root, 10 * MI);
     assert_int_equal(p.count, 2);
     assert_int_equal(count_kind(&p, PRESSURE_EVENTS), 2);
     struct pollfd fd = {.fd = p.sources[0].fd, .events = p.sources[0].events};
@@ -68,7 +79,7 @@ static void stall_trigger(void **state) {
     }
     close(fd);
     struct pressure p;
-    pressure_open(&p, "", 10 * MI);
+    open_all(&p, "", 10 * MI);
     assert_true(count_kind(&p, PRESSURE_STALL) >= 1);
     assert_int_equal(p.sources[0].kind, PRESSURE_STALL);
     assert_int_equal(p.sources[0].events, POLLPRI);
@@ -110,7 +121,7 @@ static void enter(const char *path) {
 static void in_limited_group(const char *path) {
     struct pressure p;
     enter(path);
-    pressure_open(&p, "", 64 * MI);
+    open_all(&p, "", 64 * MI);
     if (count_kind(&p, PRESSURE_USAGE) != 1 || count_kind(&p, PRESSURE_LEVEL) != 1)
         _exit(5);
     size_t i = 0;

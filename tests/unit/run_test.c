@@ -292,6 +292,26 @@ static void starts_are_numbered_in_their_order(void **state) {
     buf_free(&note);
 }
 
+/* The supervisor tells its tries by slot; lists are by start. */
+static void taken_over_by_their_starts(void **state) {
+    (void)state;
+    static const uint64_t starts[] = {500, 100, 300};
+    struct buf note = BUF_INIT;
+    run_note(add("0123456789abcd", NONCE("f"), 1, 1), &note);
+    for (uint32_t slot = 0; slot < 3; slot++) {
+        struct wire_task task = wire_task(slot, &note);
+        task.started.start_wall_ms = starts[slot];
+        assert_non_null(run_adopt(&runs, &task, note.data));
+    }
+    uint32_t slots[] = {1, 2, 0}, i = 0;
+    for (struct run *run = runs.lists[RUN_STARTED].first; run; run = run->next)
+        assert_int_equal(run->slot, slots[i++]);
+    assert_int_equal(i, 3);
+    for (struct run *run = runs.lists[RUN_STARTED].last; run; run = run->prev)
+        assert_int_equal(run->slot, slots[--i]);
+    buf_free(&note);
+}
+
 /* The longest that there can be. */
 static void a_note_with_a_placement(void **state) {
     (void)state;
@@ -444,6 +464,7 @@ int main(void) {
         fresh(a_note_carries_what_auto_stands_for),
         fresh(notes_of_earlier_versions),
         fresh(starts_are_numbered_in_their_order),
+        fresh(taken_over_by_their_starts),
         fresh(the_earlier_end_counts),
         fresh(a_note_with_a_placement),
         fresh(notes_that_are_no_notes),

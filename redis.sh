@@ -207,14 +207,25 @@ mend_failed() {
 
 # A power cut may leave half a transaction at the end of the AOF. With aof-load-truncated, Redis 7 cuts off only its
 # torn record and goes on writing behind the others, so that its next start runs half of a script. So Redis is
-# told to refuse such a file, and here the whole transaction is cut off. Damage elsewhere is left to a person.
+# told to refuse such a file, and here the whole transaction is cut off, and kept beside. Where whole transactions
+# follow the place, it is no torn end: such damage is left to a person.
 mend_aof() {
-    local manifest=$dir/appendonlydir/appendonly.aof.manifest
+    local manifest=$dir/appendonlydir/appendonly.aof.manifest found file good cut
     log_says 'Unexpected end of file reading the append only file' || return 1
-    command -v redis-check-aof >/dev/null || mend_failed "the AOF in $dir ends in the middle of a transaction; install redis-check-aof, or run it: redis-check-aof --fix $manifest"
     if [ ! -e "$manifest" ]; then manifest=$dir/appendonly.aof; fi # redis 6
+    command -v redis-check-aof >/dev/null || mend_failed "the AOF in $dir ends in the middle of a transaction; install redis-check-aof, or run it: redis-check-aof --fix $manifest"
+    redis-check-aof "$manifest" >"$state/mend.log" 2>&1 || true
+    found=$(grep 'AOF analyzed' "$state/mend.log" | grep -v 'diff=0$' | tail -n 1)
+    file=$(sed -n 's/.*filename=\([^,]*\),.*/\1/p' <<<"$found") good=$(sed -n 's/.*ok_up_to=\([0-9]*\),.*/\1/p' <<<"$found")
+    file=$(dirname "$manifest")/${file:-$(basename "$manifest")}
+    if [ -z "$good" ]; then mend_failed "redis-check-aof does not say what is wrong with $manifest: see $state/mend.log"; fi
+    if tail -c "+$((good + 1))" "$file" | grep -a "^EXEC"$'\r$' >/dev/null; then
+        mend_failed "$file is damaged at byte $good, in its middle: whole transactions follow. Restore it from a copy, or cut it off there: redis-check-aof --fix $manifest"
+    fi
+    cut=$dir/aof-cut.$(date +%Y%m%d-%H%M%S)
+    tail -c "+$((good + 1))" "$file" >"$cut" || mend_failed "cannot keep the torn end of the AOF in $cut"
     echo y | redis-check-aof --fix "$manifest" >"$state/mend.log" 2>&1 || mend_failed "redis-check-aof could not mend $manifest: see $state/mend.log"
-    echo "redis.sh: the end of the AOF was torn (power cut?); what is lost: $(sed -n 's/^This will shrink.* with \([0-9]*\) bytes.*/\1 bytes/p' "$state/mend.log")" >&2
+    echo "redis.sh: the end of the AOF was torn (power cut?): its last $(stat -c %s "$cut") bytes are in $cut now" >&2
 }
 
 launch() {

@@ -114,15 +114,16 @@ const struct verb verb_show_family = {
     .name = "showFamily",
     .operands = "",
     .summary = "what memory like tasks asked for and took",
-    .about = "Tasks are alike when they have the same name, or the same program and subcommands; "
-             "numbers, paths and options are left out. For each such family: how many peaks are "
-             "counted (old ones fade away: at 512 all counts are halved), what its last task asked "
-             "for, what half of them and 95 of 100 took at most, the highest peak, and what share "
-             "of the memory that was asked for was never used. What 95 of 100 took is what "
-             "min_dram=auto is promised, once five have finished.\n\n"
-             "Those that left most unused come first. `#@ name=` puts tasks into a family of that "
-             "name. With --json, one object a line.\n\n"
-             "  redisManager showFamily --include '^shell ffmpeg'",
+    .about =
+        "Tasks are alike when they have the same name, or the same program and subcommands; "
+        "numbers, paths and options are left out. For each such family: how many peaks are "
+        "counted (old ones fade away: at 512 all counts are halved), what its last task asked "
+        "for, what half of them and 95 of 100 took at most, the highest peak, and what share "
+        "of the memory that was asked for was never used. What 95 of 100 took is what "
+        "min_dram=auto is promised, once five have finished.\n\n"
+        "Those that left most unused come first. The option name puts tasks into a family of that "
+        "name. With --json, one object a line.\n\n"
+        "  redisManager showFamily --include '^shell ffmpeg'",
     .group = GROUP_LOOK,
     .flags = VERB_ANSWERS,
     .options = {options},

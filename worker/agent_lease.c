@@ -13,6 +13,9 @@
 
 enum { REGISTER_AGAIN_MS = 1000, CHANGE_MS = 1000, DUE_JITTER_MS = 50 };
 
+/* Retention has no time of its own to be due at: somebody comes by, every so many reports. */
+enum { TIDY_REPORTS = 6 };
+
 bool lease_ready(const struct agent *a) {
     return a->registered && !a->reconcile_wanted && !a->reconciling && redisio_up(a->redis);
 }
@@ -152,6 +155,8 @@ static void on_renew(void *arg, const redisReply *reply) {
     superlink_send(a->super, WIRE_LEASE, &lease, sizeof lease, NULL, 0);
     if (answer.status == RENEW_MISMATCH)
         a->reconcile_wanted = true;
+    if (++a->renewals >= TIDY_REPORTS)
+        a->maintain_wanted = true;
     lease_due(a, answer.due_ms);
     want_mode(a, answer.want);
     cancel_runs(a, reply, answer.cancels);
@@ -282,6 +287,7 @@ static void on_maintain(void *arg, const redisReply *reply) {
 
 static void send_maintain(struct agent *a) {
     a->maintain_wanted = false;
+    a->renewals = 0;
     maintain_build(&a->cmd, a->queue_key, (uint32_t)a->config->max_losses,
                    (uint64_t)a->config->keep_finished,
                    (uint64_t)a->config->keep_finished_days * (uint64_t)SETTING_DAY_MS,

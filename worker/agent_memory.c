@@ -141,6 +141,10 @@ void memory_ends(struct agent *a, struct run *run) {
     m->peak_bytes = result_peak(&last, &run->exit);
     if (m->verdict != OOM_NO && m->peak_bytes < run->exit.maxrss_kib * 1024)
         m->peak_bytes = run->exit.maxrss_kib * 1024; /* it grew faster than it was measured */
+    if (m->verdict != OOM_NO)
+        log_event(LOG_WARN, m->verdict == OOM_LIMIT ? "task_over_limit" : "task_oom",
+                  kv_text("task", run->id), kv_uint("try", run->try_number),
+                  kv_uint("peak", m->peak_bytes), kv_uint("promised", run->mem_bytes));
     if (m->in_cgroup)
         cgroup_end(a->memory.cgroups, run->slot, false);
 }
@@ -247,7 +251,10 @@ void memory_stats(const struct agent *a, json_t *stats) {
         used += reading->mem_bytes;
         uses[count++] = (struct use){run, *reading};
     }
-    json_object_set_new(stats, "mem_available", json_integer((json_int_t)a->memory.machine_bytes));
+    struct memroom_limits limits = memory_limits(a);
+    struct memroom_sum sum = memory_sum(a);
+    uint64_t available = memroom_available(&limits, a->memory.machine_bytes, &sum);
+    json_object_set_new(stats, "mem_available", json_integer((json_int_t)available));
     json_object_set_new(stats, "mem_used", json_integer((json_int_t)used));
     json_object_set_new(stats, "mem_held", json_integer((json_int_t)held));
     if (count)

@@ -120,7 +120,8 @@ struct agent {
     size_t renewed_running;   /* and what ran then */
     bool reconcile_wanted, reconciling;
     bool maintain_wanted, maintaining;
-    struct run **reconcile_runs; /* what was listed, in order; NULL for one that is gone */
+    uint32_t renewals;           /* since the last maintain */
+    struct run **reconcile_runs; /* what was listed, in order */
     size_t reconcile_count, reconcile_recent;
 
     /* claim */

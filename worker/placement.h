@@ -3,8 +3,8 @@
  * hard limits. Pure.
  *
  * Most tasks ask for nothing of the kind and have no placement. A run owns its own, from the claim
- * on (placement_of); the agent fills in where it goes before the start (agent_place.c); and the
- * note, which the supervisor keeps, carries it to the next agent (placement_pack).
+ * on (placement_of); the agent fills in where it goes before the start (agent_gpu.c, agent_pin.c);
+ * and the note, which the supervisor keeps, carries it to the next agent (placement_pack).
  */
 #ifndef DISTCOMP_PLACEMENT_H
 #define DISTCOMP_PLACEMENT_H
@@ -45,7 +45,7 @@ void placement_free(struct placement *placement); /* NULL is fine */
  */
 void placement_pack(const struct placement *placement, struct buf *out);
 /* False for bytes that placement_pack did not write. No bytes: NULL. The grant is empty: see
- * gpu_adopt (agent_place.c). */
+ * gpu_adopt (agent_gpu.c). */
 bool placement_unpack(const char *bytes, size_t len, struct placement **placement);
 
 /* What a note has for a card: of its UUID, 32 bits. */

@@ -53,6 +53,7 @@ def test_the_kernels_kill_is_a_return(memory_box, boxed_worker, tasks, box):
     assert there.oom_kills > 0, newest.tries
     assert newest.outcomes[0] == "returned" and "the kernel killed it" in newest.tries[0].reason
     assert programs(w) == before
+    assert [e["task"] for e in w.wait_event("task_oom")] == [newest.id]
     touch(box / "go")
     finished([largest, newest])
     assert largest.outcomes == ["finished"]

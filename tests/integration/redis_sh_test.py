@@ -186,6 +186,8 @@ def test_an_aof_that_ends_within_a_script_is_mended(box, redis_sh):
     aof.write_bytes(data[:data.rindex(b"whole") + 2])
     said = redis_sh("start", "--dir", box / "data").stderr
     assert "torn" in said and "bytes" in said
+    cut, = (box / "data").glob("aof-cut.*")
+    assert aof.read_bytes() + cut.read_bytes() == data[:data.rindex(b"whole") + 2], "what was cut off is kept"
     client = connect(box)
     client.command("EVAL", "redis.call('SET', 'a', 1) redis.call('SET', 'b', 1)", 0)
     wait_until(lambda: aof.read_bytes().endswith(b"EXEC\r\n"))
@@ -193,3 +195,21 @@ def test_an_aof_that_ends_within_a_script_is_mended(box, redis_sh):
     assert "torn" not in redis_sh("start", "--dir", box / "data").stderr
     assert sorted(connect(box).command("KEYS", "*")) == [b"a", b"b", b"before"]
     redis_sh("stop")
+
+
+def test_an_aof_that_is_damaged_in_its_middle_is_left_to_a_person(box, redis_sh):
+    """A length that was changed looks like a torn end to Redis, and everything behind it would go."""
+    redis_sh("start", "--dir", box / "data", "--port", free_port())
+    client = connect(box)
+    for i in range(20):
+        client.command("EVAL", f"redis.call('SET', 'key{i}', 1) redis.call('SET', 'other{i}', 1)", 0)
+    aof, = (box / "data/appendonlydir").glob("*.incr.aof")
+    wait_until(lambda: b"other19" in aof.read_bytes())
+    os.kill(pid_of(box), signal.SIGKILL)
+    data = aof.read_bytes()
+    aof.write_bytes(data.replace(b"$4\r\nkey5", b"$9999999\r\nkey5"))
+    damaged = aof.read_bytes()
+    done = redis_sh("start", "--dir", box / "data", check=False)
+    assert done.returncode == 1
+    assert "damaged at byte" in done.stderr and "in its middle" in done.stderr
+    assert aof.read_bytes() == damaged, "nothing was cut off"

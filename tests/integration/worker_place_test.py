@@ -193,12 +193,13 @@ def can(controller):
 
 @pytest.mark.skipif(not can("memory"), reason="expected: no memory cgroup of version 1 can be made here")
 def test_memory_above_a_hard_limit_is_a_failure(tasks, worker):
-    worker(**FAST)
+    w = worker(**FAST)
     task = tasks.add(HOG.format(mib=400), limit="hard", min_dram="64MiB", retries=2, backoff="50ms").wait("failed")
     assert task.outcomes == ["failed"] * 2, "each breach is a failed try, none a return"
     assert task.out == b""
     for entry in task.tries:
         assert "limit of 64.0 MiB (limit=hard)" in entry.reason, entry
+    assert len(w.events("task_over_limit")) == 2
 
 
 @pytest.mark.skipif(not can("memory"), reason="expected: no memory cgroup of version 1 can be made here")

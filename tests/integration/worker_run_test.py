@@ -5,6 +5,7 @@ import socket
 
 import pytest
 
+from harness import wait_until
 from tasks import Tasks, read
 
 FAST = {"health_report_interval": "100ms", "lease": "1s", "retry_backoff": "50ms"}
@@ -141,3 +142,11 @@ def test_host_name_of_kept_output(tasks, worker):
     worker(**FAST)
     task = tasks.add("echo kept", output="keep").wait()
     assert task.tries[0].node == socket.gethostname()
+
+
+def test_a_worker_removes_results_beyond_what_is_kept(tasks, worker, redis, queue):
+    """By itself: nobody looks at the queue meanwhile."""
+    worker(**FAST, keep_finished=3)
+    tasks.add_all([f"echo {i}" for i in range(30)])
+    wait_until(lambda: redis.command("LLEN", "distcomp:{default}:finished") == 3, 30)
+    assert queue.counts()["finished"] == 30, "they stay known"

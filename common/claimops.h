@@ -49,11 +49,11 @@ struct claim_args {
     uint32_t free_mcpu;
     uint32_t slots; /* at most CLAIM_MAX */
     uint64_t auto_mem_bytes;
-    const char *caps;         /* ",word,word," */
-    uint32_t rank;            /* 0, or `more` of the last answer */
-    uint64_t most_mem_bytes;  /* for one task, when the worker is empty: the above may say more, to
-                                 claim */
-    uint32_t most_mcpu;       /* ahead */
+    const char *caps; /* ",word,word," */
+    uint32_t rank;    /* 0, or `more` of the last answer */
+    /* For one task when the worker is empty: the above may say more, to claim ahead. */
+    uint64_t most_mem_bytes;
+    uint32_t most_mcpu;
     uint64_t starve_after_ms; /* a large task may be passed over for so long; 0: for ever */
     const char *forecast;     /* "MS MEMORY MILLICORES MS ...": what will be free after so long, by
                                  time; the last for when the worker is empty. "" when not known */
@@ -71,8 +71,8 @@ struct claimed {
     char id[TASK_ID_LEN + 1];
     char nonce[NONCE_LEN + 1];
     struct slice record; /* borrowed from the reply */
-    /* Of min_dram=auto, else 0: what the claim has promised it, never more than most_mem_bytes, and
-     * what of that is to be held for it once it runs (docs/memory.md). */
+    /* Of min_dram=auto, else 0: what the claim has promised it, in a first answer never more than
+     * most_mem_bytes, and what of that is to be held for it once it runs (docs/memory.md). */
     uint64_t need_bytes, hold_bytes;
 };
 void claim_build(struct cmd *c, const char *queue_key, const struct claim_args *args);

@@ -1,3 +1,4 @@
+/* clang-format off */
 /*
  * family.h - which tasks are alike: a task's family is what its memory is learned under. Pure.
  *
@@ -15,19 +16,21 @@
  *
  * The rules, in the order in which they are applied:
  *
- *   numbers          every run of digits in a program or a name becomes one '#', and so does a run
- * of eight or more hexadecimal digits; a part of a name that is only that is dropped before it
- * assignments, `cd DIR &&`, and what only starts another program (env, nice, nohup, timeout ...:
- * family.c has the table) with its options and numbers are skipped program          the last part
- * of its path interpreters     python, sh, perl, java ...: options are skipped, the script's last
- * part of the path follows; the string of a shell's -c takes the shell's place further words kept
- * while they are letters, '-' and '_' only, begin with a letter and are not over 24 bytes; the
- * first other word, and any of ; | & < > ( ) ends the key
+ *   numbers          every run of digits in a program or a name becomes one '#', and so does a run of
+ *                    eight or more hexadecimal digits; a part of a name that is only that is dropped
+ *   before it        assignments, `cd DIR &&`, and what only starts another program (env, nice, nohup,
+ *                    timeout ...: family.c has the table) with its options and numbers are skipped
+ *   program          the last part of its path
+ *   interpreters     python, sh, perl, java ...: options are skipped, the script's last part of the path
+ *                    follows; the string of a shell's -c takes the shell's place
+ *   further words    kept while they are letters, '-' and '_' only, begin with a letter and are not over
+ *                    24 bytes; the first other word, and any of ; | & < > ( ) ends the key
  *
  * Nothing is expanded. The rule need not be right, only stable: tasks that are put together
  * although they differ get the memory of the larger ones, tasks that are kept apart are learned
  * more slowly.
  */
+/* clang-format on */
 #ifndef DISTCOMP_FAMILY_H
 #define DISTCOMP_FAMILY_H
 

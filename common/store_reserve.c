@@ -1,4 +1,4 @@
-/* store_reserve.c - workers that are kept free for large tasks (lua/lib/97_reservations.lua). */
+/* store_reserve.c - workers that are kept free for large tasks (lua/claim.lua). */
 #include <stdlib.h>
 #include <string.h>
 

@@ -43,14 +43,17 @@ enum task_type { TASK_SHELL = 0, TASK_PYTHON = 1, TASK_NATIVE = 2 };
 const char *task_type_name(enum task_type type);
 bool task_type_parse(const char *name, size_t len, enum task_type *type);
 
+/* clang-format off */
 /*
  * Options: X(symbol, tag in the record, key, value form, help). The key is what `#@ key=value` and
  * the JSONL field say; ENV and ARG stand for `env.NAME` and `arg.NAME`. Values are kept as the
- * normalised text named by the form, so that the record needs no type of its own: TEXT      any
- * bytes but NUL                  DURATION  decimal milliseconds COUNT     decimal integer SIZE
- * decimal bytes MILLI     decimal thousandths                NAMES     names or ids joined by ','
+ * normalised text named by the form, so that the record needs no type of its own:
+ *   TEXT      any bytes but NUL                  DURATION  decimal milliseconds
+ *   COUNT     decimal integer                    SIZE      decimal bytes
+ *   MILLI     decimal thousandths                NAMES     names or ids joined by ','
  *   PAIR      NAME=VALUE                         CHOICE    one of option_choices (option.h)
  */
+/* clang-format on */
 #define TASK_OPTIONS(X)                                                                            \
     X(NAME, 1, "name", TEXT, "name of a group of tasks; '/' nests: a/b belongs to a too")          \
     X(TIMEOUT, 2, "timeout", DURATION, "a try is ended after this long (30s, 5m, 2h)")             \
@@ -130,10 +133,11 @@ int64_t task_option_number(const struct task *task, enum task_option_tag tag, in
 bool task_option_is(const struct task *task, enum task_option_tag tag, const char *value);
 
 /* Bits of task_head.flags. */
-#define TASK_FLAG_DEPENDANTS 1u /* some task names this one's id in after= */
-#define TASK_FLAG_CANCEL     2u /* cancel was asked for while it ran */
-#define TASK_FLAG_AFTER      4u /* has an entry in the hash `after` */
-#define TASK_FLAG_HOLD       8u /* held while waiting: goes to held, not todo, when released */
+#define TASK_FLAG_DEPENDANTS 1u  /* some task names this one's id in after= */
+#define TASK_FLAG_CANCEL     2u  /* cancel was asked for while it ran */
+#define TASK_FLAG_AFTER      4u  /* has an entry in the hash `after` */
+#define TASK_FLAG_HOLD       8u  /* held while waiting: goes to held, not todo, when released */
+#define TASK_FLAG_RAISED     16u /* its memory is what a return has raised it to (docs/memory.md) */
 
 /*
  * The record:  head (33 bytes) | u8 length, requires | u8 length, name | u8 type | u8 options,

@@ -77,6 +77,10 @@ void try_entry_pack(const struct try_entry *entry, struct buf *out) {
     add_slice(&body, entry->node, 1, 255);
     add_slice(&body, entry->path, 2, 4095);
     add_slice(&body, entry->reason, 2, 4000);
+    if (entry->read_bytes || entry->write_bytes) {
+        buf_add_be(&body, entry->read_bytes, 6);
+        buf_add_be(&body, entry->write_bytes, 6);
+    }
     buf_add_be(out, body.len, 2);
     buf_add(out, body.data, body.len);
     buf_free(&body);
@@ -109,6 +113,10 @@ bool try_log_next(struct slice *log, struct try_entry *entry) {
     entry->node = take_slice(&c, 1);
     entry->path = take_slice(&c, 2);
     entry->reason = take_slice(&c, 2);
+    if (!c.failed && cursor_left(&c)) {
+        entry->read_bytes = cursor_be(&c, 6);
+        entry->write_bytes = cursor_be(&c, 6);
+    }
     return !c.failed;
 }
 

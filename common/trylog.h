@@ -4,7 +4,8 @@
  * A try log (hash `try`) is a sequence of entries, oldest first, the last 20 of them. An entry is
  * u16 length of the rest | u16 try | u8 outcome | u8 signal | u16 exit | u48 start_ms | u48 end_ms
  * | u48 wall_us | u48 user_us | u48 system_us | u40 maxrss_kib | u48 out_bytes | u48 err_bytes | 10
- * bytes nonce | u8 n, worker | u8 n, node | u16 n, path | u16 n, reason; all big-endian.
+ * bytes nonce | u8 n, worker | u8 n, node | u16 n, path | u16 n, reason, and where they are known,
+ * u48 read_bytes | u48 write_bytes; all big-endian.
  * common/lua/lib/60_tries.lua writes entries too (lost, dependency) and looks into them at fixed
  * places: keep them in step.
  *
@@ -58,10 +59,11 @@ struct try_entry {
     uint64_t wall_us, user_us, system_us;
     uint64_t maxrss_kib; /* 0: not known */
     uint64_t out_bytes, err_bytes;
-    char nonce[NONCE_LEN + 1]; /* hex, or "" */
-    struct slice worker;       /* at most 255 bytes */
-    struct slice node;         /* host that has the kept output, or empty; at most 255 bytes */
-    struct slice path;         /* where it is there, or empty; at most 4095 bytes */
+    uint64_t read_bytes, write_bytes; /* from and to storage; both 0: not known, or none */
+    char nonce[NONCE_LEN + 1];        /* hex, or "" */
+    struct slice worker;              /* at most 255 bytes */
+    struct slice node;   /* host that has the kept output, or empty; at most 255 bytes */
+    struct slice path;   /* where it is there, or empty; at most 4095 bytes */
     struct slice reason; /* why it failed: last lines of stderr or a sentence; at most 4000 bytes */
 };
 

@@ -104,6 +104,31 @@ static void cell_min_dram(struct buf *out, const struct row *row) {
 static void cell_min_cpu(struct buf *out, const struct row *row) {
     buf_addf(out, "%.10g", (double)row->task->head.mcpu / 1000);
 }
+/* An option's value; nothing where the task does not have it. */
+static void add_option(struct buf *out, const struct row *row, enum task_option_tag tag) {
+    const struct task_option *option = task_option(&row->task->task, tag);
+    if (option)
+        add_text(out, option->value, option->len);
+}
+static void cell_gpu(struct buf *out, const struct row *row) {
+    int64_t milli = task_option_number(&row->task->task, OPT_GPU, -1);
+    if (milli >= 0)
+        buf_addf(out, "%.10g", (double)milli / 1000);
+}
+static void cell_gpu_mem(struct buf *out, const struct row *row) {
+    int64_t bytes = task_option_number(&row->task->task, OPT_GPU_MEM, -1);
+    if (bytes >= 0)
+        buf_addf(out, "%.10g", (double)bytes / (double)(UINT64_C(1) << 30));
+}
+static void cell_labels(struct buf *out, const struct row *row) {
+    add_option(out, row, OPT_LABELS);
+}
+static void cell_limit(struct buf *out, const struct row *row) {
+    add_option(out, row, OPT_LIMIT);
+}
+static void cell_pin(struct buf *out, const struct row *row) {
+    add_option(out, row, OPT_PIN);
+}
 static void cell_command(struct buf *out, const struct row *row) {
     add_text(out, row->task->task.params, row->task->task.params_len);
 }
@@ -151,6 +176,17 @@ static void cell_max_rss_bytes(struct buf *out, const struct row *row) {
     if (row->entry.maxrss_kib)
         buf_addf(out, "%llu", (unsigned long long)row->entry.maxrss_kib * 1024);
 }
+static bool io_known(const struct row *row) {
+    return row->entry.read_bytes || row->entry.write_bytes;
+}
+static void cell_read_bytes(struct buf *out, const struct row *row) {
+    if (io_known(row))
+        buf_addf(out, "%llu", (unsigned long long)row->entry.read_bytes);
+}
+static void cell_write_bytes(struct buf *out, const struct row *row) {
+    if (io_known(row))
+        buf_addf(out, "%llu", (unsigned long long)row->entry.write_bytes);
+}
 static void cell_stdout(struct buf *out, const struct row *row) {
     add_stream(out, row, OUTPUT_STDOUT);
 }
@@ -179,6 +215,11 @@ static const struct column {
              {"priority", cell_priority, false},
              {"min_dram", cell_min_dram, false},
              {"min_cpu", cell_min_cpu, false},
+             {"gpu", cell_gpu, false},
+             {"gpu_mem", cell_gpu_mem, false},
+             {"labels", cell_labels, false},
+             {"limit", cell_limit, false},
+             {"pin", cell_pin, false},
              {"command", cell_command, false},
              {"tries", cell_tries, false},
              {"exit_code", cell_exit_code, false},
@@ -190,6 +231,8 @@ static const struct column {
              {"user_s", cell_user_s, false},
              {"system_s", cell_system_s, false},
              {"max_rss_bytes", cell_max_rss_bytes, false},
+             {"read_bytes", cell_read_bytes, false},
+             {"write_bytes", cell_write_bytes, false},
              {"stdout", cell_stdout, true},
              {"stderr", cell_stderr, true},
              {"reason", cell_reason, false}};
@@ -335,6 +378,22 @@ static json_t *number_or_null(bool known, double number) {
     return known ? json_real(number) : json_null();
 }
 
+static json_t *text_or_null(const struct task *task, enum task_option_tag tag) {
+    const struct task_option *option = task_option(task, tag);
+    return option ? print_json_text(option->value, option->len) : json_null();
+}
+
+static void add_placement(json_t *o, const struct task *task) {
+    int64_t milli = task_option_number(task, OPT_GPU, -1);
+    int64_t bytes = task_option_number(task, OPT_GPU_MEM, -1);
+    json_object_set_new(o, "gpu", number_or_null(milli >= 0, (double)milli / 1000));
+    json_object_set_new(o, "gpu_mem",
+                        number_or_null(bytes >= 0, (double)bytes / (double)(UINT64_C(1) << 30)));
+    json_object_set_new(o, "labels", text_or_null(task, OPT_LABELS));
+    json_object_set_new(o, "limit", text_or_null(task, OPT_LIMIT));
+    json_object_set_new(o, "pin", text_or_null(task, OPT_PIN));
+}
+
 static json_t *signal_json(const struct row *row) {
     struct buf text = BUF_INIT;
     cell_signal(&text, row);
@@ -368,6 +427,7 @@ void export_json_row(const struct export_columns *columns, const struct store_ta
                             ? json_string("auto")
                             : json_real((double)head->mem_bytes / (double)(UINT64_C(1) << 30)));
     json_object_set_new(o, "min_cpu", json_real((double)head->mcpu / 1000));
+    add_placement(o, &task->task);
     json_object_set_new(o, "command", print_json_text(task->task.params, task->task.params_len));
     json_object_set_new(o, "args", args_json(&task->task));
     json_object_set_new(o, "tries", json_integer(head->tries));
@@ -382,6 +442,11 @@ void export_json_row(const struct export_columns *columns, const struct store_ta
     json_object_set_new(o, "max_rss_bytes",
                         entry->maxrss_kib ? json_integer((json_int_t)entry->maxrss_kib * 1024)
                                           : json_null());
+    bool io = io_known(&row);
+    json_object_set_new(o, "read_bytes",
+                        io ? json_integer((json_int_t)entry->read_bytes) : json_null());
+    json_object_set_new(o, "write_bytes",
+                        io ? json_integer((json_int_t)entry->write_bytes) : json_null());
     for (int i = 0; columns->outputs && i < 2; i++)
         json_object_set_new(o, i ? "stderr" : "stdout",
                             row.has_output ? view_slice_json(row.output.stream[i].bytes)

@@ -179,17 +179,20 @@ const struct verb verb_export_task = {
     .operands = "[ID…]",
     .max_operands = VERB_ANY,
     .summary = "results as CSV or JSON lines",
-    .about = "One row a task: id, name, state, type, priority, min_dram (GiB, or auto), min_cpu, "
-             "command, a column for every parameter of a sweep ({1}, {2}, or its name), tries, "
-             "and of the last try exit_code, signal, worker, start, end, wall_s, user_s, system_s, "
-             "max_rss_bytes, stdout, stderr and reason. Finished, failed and cancelled tasks, "
-             "unless --state or an ID says otherwise; finished ones in the order they finished.\n\n"
-             "CSV is RFC 4180's; one newline at the end of stdout and stderr is left out, and a "
-             "parameter named like a column becomes arg.NAME. In JSON lines the parameters are in "
-             "an object args. Bytes that are not UTF-8, and NUL in CSV, become U+FFFD; taskOutput "
-             "gives the exact bytes. Of long outputs the first and last part are here.\n\n"
-             "  redisManager exportTask --name sweep --file results.csv\n"
-             "  redisManager exportTask --format jsonl --state failed",
+    .about =
+        "One row a task: id, name, state, type, priority, min_dram (GiB, or auto), min_cpu, "
+        "gpu, gpu_mem (GiB), labels, limit, pin, command, a column for every parameter of a sweep "
+        "({1}, {2}, or its name), tries, "
+        "and of the last try exit_code, signal, worker, start, end, wall_s, user_s, system_s, "
+        "max_rss_bytes, read_bytes and write_bytes (storage, where the try was long enough to be "
+        "measured), stdout, stderr and reason. Finished, failed and cancelled tasks, "
+        "unless --state or an ID says otherwise; finished ones in the order they finished.\n\n"
+        "CSV is RFC 4180's; one newline at the end of stdout and stderr is left out, and a "
+        "parameter named like a column becomes arg.NAME. In JSON lines the parameters are in "
+        "an object args. Bytes that are not UTF-8, and NUL in CSV, become U+FFFD; taskOutput "
+        "gives the exact bytes. Of long outputs the first and last part are here.\n\n"
+        "  redisManager exportTask --name sweep --file results.csv\n"
+        "  redisManager exportTask --format jsonl --state failed",
     .group = GROUP_LOOK,
     .flags = VERB_ANSWERS,
     .options = {options, select_options, select_state_options, select_priority_options,

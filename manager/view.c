@@ -249,6 +249,8 @@ json_t *view_try_json(const struct try_entry *entry) {
     json_object_set_new(object, "user_s", json_real((double)entry->user_us / 1e6));
     json_object_set_new(object, "system_s", json_real((double)entry->system_us / 1e6));
     set_number(object, "max_rss_bytes", entry->maxrss_kib * 1024);
+    set_number(object, "read_bytes", entry->read_bytes);
+    set_number(object, "write_bytes", entry->write_bytes);
     set_number(object, "stdout_bytes", entry->out_bytes);
     set_number(object, "stderr_bytes", entry->err_bytes);
     if (entry->path.len) {

@@ -293,6 +293,8 @@ static void fill_entry(struct try_entry *entry, const struct run *run, const str
     entry->maxrss_kib = run->memory.peak_bytes ? run->memory.peak_bytes / 1024 : e->maxrss_kib;
     entry->out_bytes = streams[0].size;
     entry->err_bytes = streams[1].size;
+    entry->read_bytes = run->memory.read_bytes;
+    entry->write_bytes = run->memory.write_bytes;
     memcpy(entry->nonce, run->nonce, sizeof entry->nonce);
     entry->worker = (struct slice){config->name, strlen(config->name)};
 }

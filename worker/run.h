@@ -42,20 +42,21 @@ enum run_fate {
 
 /* What agent_memory.h keeps with a try from its start on. */
 struct run_memory {
-    uint64_t order;           /* of starts: a later one has a larger number */
-    mono_ms_t started;        /* one that was taken over: when it really was */
-    bool adopted;             /* an earlier agent started it */
-    bool in_cgroup;           /* its START named a cgroup */
-    bool measured;            /* usage.h knows it */
-    struct oom_count kills;   /* of the kernel, before its start */
-    int oom_score_adj;        /* as it was set last; 0: not yet */
-    bool oom_whole;           /* for its children as well */
-    enum wire_why end_why;    /* the agent asked to end it; WIRE_WHY_NONE: it did not */
-    mono_ms_t end_asked;      /* when, last, */
-    uint64_t end_grace_ms;    /* and how long after that it is killed */
-    uint64_t end_used_bytes;  /* what it used when it was first asked */
-    uint64_t peak_bytes;      /* from ENDED on: the most that is known of; 0: nothing */
-    enum oom_verdict verdict; /* from ENDED on */
+    uint64_t order;                   /* of starts: a later one has a larger number */
+    mono_ms_t started;                /* one that was taken over: when it really was */
+    bool adopted;                     /* an earlier agent started it */
+    bool in_cgroup;                   /* its START named a cgroup */
+    bool measured;                    /* usage.h knows it */
+    struct oom_count kills;           /* of the kernel, before its start */
+    int oom_score_adj;                /* as it was set last; 0: not yet */
+    bool oom_whole;                   /* for its children as well */
+    enum wire_why end_why;            /* the agent asked to end it; WIRE_WHY_NONE: it did not */
+    mono_ms_t end_asked;              /* when, last, */
+    uint64_t end_grace_ms;            /* and how long after that it is killed */
+    uint64_t end_used_bytes;          /* what it used when it was first asked */
+    uint64_t peak_bytes;              /* from ENDED on: the most that is known of; 0: nothing */
+    uint64_t read_bytes, write_bytes; /* from ENDED on: storage, as it was measured last */
+    enum oom_verdict verdict;         /* from ENDED on */
 };
 
 struct run {

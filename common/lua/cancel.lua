@@ -22,7 +22,6 @@ for i = 1, #ARGV do
     else
         cancelled = cancelled + 1
         if has_flag(h.flags, FLAG_AFTER) then call('HDEL', AWAIT, id) end
-        if h.failures > 0 then call('HDEL', AVOID, id) end
         move(id, h, CANCELLED)
         save(id, h)
     end

@@ -18,7 +18,7 @@ local function could_finish(other)
 end
 
 local hope = 0
-for _, other in ipairs(call('ZRANGE', LEASE, 0, LOOKED_AT - 1)) do
+for _, other in ipairs(call('ZRANGEBYSCORE', LEASE, NOW, '+inf', 'LIMIT', 0, LOOKED_AT)) do
     if other ~= worker and could_finish(other) then
         hope = 1
         break

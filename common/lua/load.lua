@@ -116,7 +116,7 @@ end
 
 -- The record of the file, with the memory that a return for memory has raised the request to, if that is larger.
 local function with_raised(h, record)
-    if h.returns == 0 or h.step == AUTO_STEP then return record end
+    if not has_flag(h.flags, FLAG_RAISED) then return record end
     local mem, step = unpack_struct('>I6B', record, 9)
     if step ~= AUTO_STEP and mem >= h.mem then return record end
     return sub(record, 1, 8) .. sub(h.record, 9, 15) .. sub(record, 16)
@@ -129,6 +129,7 @@ end
 -- The file's priority, resources and options hold from now on.
 local function take_over(h, record)
     local n = decode(record)
+    if n.mem ~= h.mem then h.flags = without_flag(h.flags, FLAG_RAISED) end
     h.priority, h.mem, h.step, h.mcpu, h.requires = n.priority, n.mem, n.step, n.mcpu, n.requires
     h.record = record
 end
@@ -148,7 +149,7 @@ end
 -- A failed or cancelled task, to be queued again as the file has it now.
 local function retry(id, h, record, refs)
     if is_changed(h, record) then take_over(h, record) end
-    h.failures, h.losses = 0, 0
+    h.failures, h.losses, h.returns = 0, 0, 0
     set_refs(id, h, refs)
 end
 

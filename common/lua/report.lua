@@ -54,7 +54,6 @@ local ENDS = {}
 
 function ENDS.finished(id, h)
     finished = finished + 1
-    if h.failures > 0 then call('HDEL', AVOID, id) end
     move(id, h, FINISHED)
     save(id, h)
 end
@@ -63,7 +62,6 @@ function ENDS.failed(id, h, delay_ms)
     failed = failed + 1
     h.failures = h.failures + 1
     if delay_ms < 0 then
-        call('HDEL', AVOID, id)
         move(id, h, FAILED)
         save(id, h)
     else
@@ -74,7 +72,6 @@ end
 ENDS.timeout = ENDS.failed
 
 function ENDS.cancelled(id, h)
-    if h.failures > 0 then call('HDEL', AVOID, id) end
     move(id, h, CANCELLED)
     save(id, h)
 end
@@ -84,7 +81,7 @@ function ENDS.returned(id, h)
     give_back(id, h)
 end
 
--- Returned, and nobody has as much as it takes.
+-- Returned, and there is no use in another try.
 function ENDS.impossible(id, h)
     h.returns = h.returns + 1
     move(id, h, FAILED)
@@ -124,7 +121,7 @@ local function record(i)
         if outcome ~= 'finished' then outcome = 'cancelled' end
     end
     if outcome == 'finished' and #memory > MEMORY_BYTES then
-        families().add(memory, h.step == AUTO_STEP)
+        families().add(memory, family_of(h.requires) ~= nil)
     elseif outcome == 'returned' and memory ~= '' then
         local _, peak, promised, need = unpack_struct('>BI6I6I6', memory)
         local possible = true

@@ -1,4 +1,4 @@
--- retry: queues failed and cancelled tasks again, with their counts of failures and losses at 0. One whose
+-- retry: queues failed and cancelled tasks again, with their counts of failures, losses and returns at 0. One whose
 -- dependency has failed is skipped, unless that one comes along: repeat until nothing is queued, since
 -- the ids of a chain may come in any order, in several calls.
 --

@@ -10,8 +10,9 @@ import pytest
 
 import harness
 
-COLUMNS = ["id", "name", "state", "type", "priority", "min_dram", "min_cpu", "command", "tries", "exit_code", "signal",
-           "worker", "start", "end", "wall_s", "user_s", "system_s", "max_rss_bytes", "stdout", "stderr", "reason"]
+COLUMNS = ["id", "name", "state", "type", "priority", "min_dram", "min_cpu", "gpu", "gpu_mem", "labels", "limit",
+           "pin", "command", "tries", "exit_code", "signal", "worker", "start", "end", "wall_s", "user_s", "system_s",
+           "max_rss_bytes", "read_bytes", "write_bytes", "stdout", "stderr", "reason"]
 
 
 def rows(text):
@@ -65,6 +66,17 @@ def test_rows_and_columns(queue, done):
     assert (found["gone"]["state"], found["gone"]["tries"], found["gone"]["start"]) == ("cancelled", "0", "")
     [never] = rows(raw(queue, "--state", "todo").decode())
     assert (never["min_dram"], never["min_cpu"], never["stdout"]) == ("auto", "2", "")
+    assert (never["labels"], never["gpu"], never["pin"]) == ("nobody", "", "")
+    [never] = json_lines(queue, "--state", "todo")
+    assert (never["labels"], never["gpu"], never["limit"]) == ("nobody", None, None)
+
+
+def test_what_needs_a_card_is_in_columns_of_its_own(queue):
+    queue.load("#@ gpu=0.25 gpu_mem=8GiB limit=hard pin=core\nshell:1:1:1:true\n")
+    [row] = rows(raw(queue, "--state", "todo").decode())
+    assert [row[key] for key in ("gpu", "gpu_mem", "limit", "pin")] == ["0.25", "8", "hard", "core"]
+    [row] = json_lines(queue, "--state", "todo")
+    assert [row[key] for key in ("gpu", "gpu_mem", "limit", "pin")] == [0.25, 8, "hard", "core"]
 
 
 def test_every_line_ends_as_rfc_4180_has_it(queue, done):
@@ -75,7 +87,7 @@ def test_every_line_ends_as_rfc_4180_has_it(queue, done):
 def test_json_lines(queue, done):
     found = {row["name"]: row for row in json_lines(queue)}
     good = found["good"]
-    assert list(good) == [*COLUMNS[:8], "args", *COLUMNS[8:]]
+    assert list(good) == [*COLUMNS[:13], "args", *COLUMNS[13:]]
     assert good["stdout"] == 'a,b\nline 2 "quoted"\n\n' and good["stderr"] == "problem\n"
     assert (good["min_dram"], good["min_cpu"], good["exit_code"], good["signal"]) == (0.0625, 0.5, 0, None)
     assert good["wall_s"] > 0 and good["max_rss_bytes"] > 100000
@@ -112,7 +124,7 @@ def test_parameters_of_a_sweep_are_columns(queue, worker):
     found = rows(raw(queue).decode())
     assert len(found) == 5
     head = raw(queue).decode().splitlines()[0].split(",")
-    assert set(head[8:12]) == {"1", "2", "size", "arg.state"} and head[12] == "tries"
+    assert set(head[13:17]) == {"1", "2", "size", "arg.state"} and head[17] == "tries"
     assert sorted((row["1"], row["2"], row["stdout"]) for row in found if row["1"]) == [
         ("a", "1", "a1"), ("a", "2", "a2"), ("b,c", "1", "b,c1"), ("b,c", "2", "b,c2")]
     [named] = [row for row in found if row["size"]]

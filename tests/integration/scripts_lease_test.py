@@ -177,6 +177,10 @@ def test_hope_is_in_those_that_could_finish_it(q):  # noqa: F811
     assert hope() == 0, "alone"
     q.register("w2", "j1")
     assert hope() == 1
+    q.redis("ZADD", "lease", 1, "w2")
+    assert hope() == 0, "its lease is over, though nobody has looked yet"
+    q.renew(worker="w2", session="j1")
+    assert hope() == 1
     q.run("want", "drain", "w2")
     assert hope() == 0, "it takes nothing"
     q.run("want", "run", "w2")

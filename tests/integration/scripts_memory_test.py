@@ -1,57 +1,11 @@
-"""What the scripts learn of memory: families, min_dram=auto, and what a task asks for after it was returned."""
+"""What the scripts learn of memory: families, and min_dram=auto."""
 import random
-import subprocess
 
 import pytest
 
-from harness import HELPERS
-from scriptqueue import AUTO, GIB, MIB, digest_of, mem_step, q, script_server, step_bytes  # noqa: F401
-
-LRU = "shell lru"
-WORD = f"family:{digest_of(LRU)}"
-
-
-def probe(kind, rows):
-    lines = "".join(" ".join(map(str, row)) + "\n" for row in rows)
-    return subprocess.run([HELPERS / "peaks_probe", kind], input=lines, capture_output=True, text=True,
-                          check=True).stdout.splitlines()
-
-
-def family(q, name=LRU):  # noqa: F811
-    """The counters of a family: {field: number}, peaks by rung among them."""
-    return {field: int(value) for field, value in q.hash(f"family:{digest_of(name)}").items() if field != "key"}
-
-
-def need(q, name=LRU):  # noqa: F811
-    value = q.redis("HGET", "need", digest_of(name))
-    return value and tuple(map(int, value.split()))
-
-
-def look_again(q, words=""):  # noqa: F811
-    """The largest worker is looked up once a second."""
-    assert q.redis("HDEL", "need", f"={words}") == 1
-
-
-def auto(q, count=1, name=LRU, **fields):  # noqa: F811
-    word = f"family:{digest_of(name)}"
-    more = fields.pop("requires", "")
-    return q.add(count, mem=AUTO, requires=f"{word},{more}" if more else word, **fields)
-
-
-def less(most):
-    """What a worker is taken to have that says `most`."""
-    return most - most // 64
-
-
-def learn(q, peaks, name=LRU, asked=0):  # noqa: F811
-    """Finishes one task for each peak, one report for all."""
-    q.add(len(peaks), mem=asked, priority=1000000)
-    claimed = q.claim(slots=len(peaks), mem=1 << 46)
-    assert len(claimed) == len(peaks)
-    answers = q.report(*[(c, "finished", {"family": name, "peak": peak, "promised": asked})
-                         for c, peak in zip(claimed, peaks)])
-    assert answers == ["recorded"] * len(peaks)
-    return claimed
+from families import LRU, WORD, auto, family, learn, look_again, need, probe
+from scriptqueue import (AUTO, GIB, MIB, digest_of, mem_step, parse_log, q, script_server, step_bytes,  # noqa: F401
+                         try_entry)
 
 
 # --- counting --------------------------------------------------------------------------------------
@@ -263,170 +217,6 @@ def test_idle_workers_are_woken_for_what_their_family_needs(q):  # noqa: F811
     client.close()
 
 
-# --- returned --------------------------------------------------------------------------------------
-
-
-def test_a_bystander_comes_back_as_it_was(q):  # noqa: F811
-    q.register()
-    [task] = q.add(1, mem=2 * GIB)
-    [claimed] = q.claim()
-    q.finish(claimed, outcome="returned", family=LRU, peak=GIB, promised=2 * GIB, reason="memory was short")
-    record = q.record(task)
-    assert (record.state, record.mem, record.returns) == ("todo", 2 * GIB, 1)
-    assert q.log(task)[-1][4] == "memory was short"
-    assert q.redis("EXISTS", "families") == 0
-
-
-def test_an_auto_bystander_stays_auto(q):  # noqa: F811
-    q.register()
-    [task] = auto(q, 1)
-    [claimed] = q.claim(auto=2 * GIB)
-    q.finish(claimed, outcome="returned", peak=GIB, promised=2 * GIB)
-    assert (q.record(task).mem, q.record(task).step) == (AUTO, 255)
-    task.mem, task.requires = 5 * GIB, ""
-    assert q.load([task], q.begin()) == {"updated": 1}
-    assert q.record(task).mem == 5 * GIB
-
-
-def test_a_culprit_asks_for_more(q):  # noqa: F811
-    q.register()
-    [task] = q.add(1, mem=2 * GIB)
-    other = q.add(1, mem=2 * GIB)
-    [claimed] = q.claim()
-    q.finish(claimed, outcome="returned", peak=3 * GIB, promised=2 * GIB, need=4 * GIB, reason="memory was short")
-    record = q.record(task)
-    assert (record.state, record.mem, record.step, record.returns) == ("todo", 4 * GIB, mem_step(4 * GIB), 1)
-    assert q.log(task)[-1] == (1, "returned", claimed.nonce, "w1",
-                               "memory was short; min_dram raised from 2.0 GiB to 4.0 GiB")
-    assert [c.id for c in q.claim(slots=2, mem=4 * GIB, most=(64 * GIB, 64000))] == [task.id], "before the others"
-    assert q.state(other[0]) == "todo"
-
-
-def test_an_auto_culprit_asks_for_a_number_from_then_on(q):  # noqa: F811
-    q.register()
-    [task] = auto(q, 1)
-    [claimed] = q.claim(auto=GIB)
-    q.finish(claimed, outcome="returned", peak=3 * GIB, promised=GIB, need=15 * GIB // 4)
-    assert q.record(task).mem == 15 * GIB // 4
-    assert q.log(task)[-1][4] == "; min_dram raised from auto (1.0 GiB) to 3.8 GiB"
-    [again] = q.claim(auto=GIB)
-    assert again.need == () and again.id == task.id
-
-
-def test_a_raise_is_cut_to_the_largest_worker(q):  # noqa: F811
-    q.register()
-    q.register("w2")
-    q.claim("w2", mem=13 * GIB, slots=0)
-    [task] = q.add(1, mem=2 * GIB)
-    [claimed] = q.claim(mem=8 * GIB)
-    q.finish(claimed, outcome="returned", peak=12 * GIB, promised=2 * GIB, need=15 * GIB)
-    record = q.record(task)
-    assert (record.mem, record.step) == (less(13 * GIB), mem_step(less(13 * GIB)))
-    assert [c.id for c in q.claim("w2", mem=13 * GIB * 127 // 128)] == [task.id], "which varies"
-
-
-@pytest.mark.parametrize("reason", ["", "memory was short"])
-def test_what_no_worker_has_fails(q, reason):  # noqa: F811
-    q.register()
-    q.register("w2")
-    q.claim("w2", mem=13 * GIB, slots=0)
-    [task] = q.add(1, mem=2 * GIB)
-    [claimed] = q.claim(mem=8 * GIB)
-    q.finish(claimed, outcome="returned", peak=less(13 * GIB) + 1, promised=2 * GIB, need=18 * GIB, reason=reason)
-    record = q.record(task)
-    assert (record.state, record.mem, record.returns) == ("failed", 2 * GIB, 1)
-    why = "needs at least 12.8 GiB; the largest worker has 12.8 GiB"
-    assert q.log(task)[-1][4] == (f"{why}: {reason}" if reason else why)
-    q.run("retry", task.id)
-    assert q.state(task) == "todo"
-
-
-def test_a_worker_that_may_yet_have_enough_keeps_it_from_failing(q):  # noqa: F811
-    """Drained, or not heard of yet; not one that lacks a label, has left, or has no such card."""
-    for other, state in (("drained", "todo"), ("new", "todo"), ("without label", "failed"), ("gone", "failed"),
-                         ("without card", "failed"), ("with card", "todo")):
-        q.run("init", "1")
-        q.register()
-        q.register("w2")
-        fields = {"label": "label:a", "card": "gpu:500"}
-        requires = fields.get(other.split()[-1], "")
-        caps = ",label:a," if "label" in requires else ","
-        card = f"0:0:0:{8 * GIB}:0"
-        if other != "new":
-            q.claim("w2", mem=64 * GIB, slots=0, gpus=card if other == "with card" else "")
-        if other == "drained":
-            q.run("want", "drain", "w2")
-        if other == "gone":
-            q.run("leave", "w2", "i1")
-        [task] = q.add(1, requires=requires)
-        [claimed] = q.claim(mem=8 * GIB, caps=caps, gpus=f"1000:{8 * GIB}:{8 * GIB}:{8 * GIB}:1")
-        q.finish(claimed, outcome="returned", peak=10 * GIB, promised=GIB, need=12 * GIB)
-        assert q.state(task) == state, other
-        q.run("leave", "w2", "i1")
-
-
-def test_raises_are_those_of_need_c(q):  # noqa: F811
-    """The agent says what is asked for whatever workers have; the script cuts that."""
-    q.register()
-    draw = random.Random(6)
-    rows = []
-    for _ in range(150):
-        promised = draw.randrange(1, 8 * GIB)
-        rows.append((promised, promised + draw.randrange(1, 8 * GIB), draw.randrange(1, 24 * GIB)))
-    rows += [(GIB, 2 * GIB, 2 * GIB), (GIB, 2 * GIB, 2 * GIB - 1), (MIB, MIB + 1, 1 << 46), (1, 1023, 1500)]
-    for (promised, peak, largest), line in zip(rows, probe("need", [(*row[:2], less(row[2])) for row in rows])):
-        verdict, bytes_, whatever, text = line.split(" ", 3)
-        [task] = q.add(1, mem=min(promised, largest))
-        [claimed] = q.claim(mem=largest, auto=promised)
-        q.finish(claimed, outcome="returned", peak=peak, promised=promised, need=int(whatever))
-        record, reason = q.record(task), q.log(task)[-1][4]
-        if verdict == "impossible":
-            assert record.state == "failed" and reason == text
-        elif int(bytes_) > record.mem or int(bytes_) == record.mem:
-            assert (record.state, record.mem) == ("todo", int(bytes_)) and reason.endswith(f" to {text}")
-        q.run("cancel", task.id)
-
-
-# --- loading it again ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("was,now,expected", [
-    (2 * GIB, 2 * GIB, 4 * GIB), (2 * GIB, GIB, 4 * GIB), (2 * GIB, AUTO, 4 * GIB), (AUTO, AUTO, 4 * GIB),
-    (2 * GIB, 5 * GIB, 5 * GIB), (AUTO, 5 * GIB, 5 * GIB)])
-def test_loading_again_keeps_the_larger(q, was, now, expected):  # noqa: F811
-    q.register()
-    task = q.task(mem=was, requires=WORD if was == AUTO else "")
-    q.load([task], q.begin())
-    [claimed] = q.claim(auto=2 * GIB)
-    q.finish(claimed, outcome="returned", peak=3 * GIB, promised=2 * GIB, need=4 * GIB)
-    task.mem, task.requires = now, WORD if now == AUTO else ""
-    for _ in range(2):
-        q.load([task], q.begin())
-        record = q.record(task)
-        assert (record.mem, record.step, record.state) == (expected, mem_step(expected), "todo")
-    assert q.load([task], q.begin()) == {"known": 1}
-
-
-def test_loading_again_lowers_what_was_never_returned(q):  # noqa: F811
-    task = q.task(mem=4 * GIB)
-    q.load([task], q.begin())
-    task.mem = GIB
-    assert q.load([task], q.begin()) == {"updated": 1}
-    assert q.record(task).mem == GIB
-
-
-def test_other_changes_of_the_file_hold_for_what_was_raised(q):  # noqa: F811
-    q.register()
-    task = q.task(mem=2 * GIB)
-    q.load([task], q.begin())
-    [claimed] = q.claim()
-    q.finish(claimed, outcome="returned", peak=3 * GIB, promised=2 * GIB, need=4 * GIB)
-    task.priority, task.mcpu = 7, 2000
-    assert q.load([task], q.begin()) == {"updated": 1}
-    record = q.record(task)
-    assert (record.priority, record.mcpu, record.mem) == (7, 2000, 4 * GIB)
-
-
 # --- what Redis lost or somebody wrote -------------------------------------------------------------
 
 
@@ -438,3 +228,17 @@ def test_an_absurd_need_stops_no_claim(q, value):  # noqa: F811
     [given] = q.claim(auto=GIB)
     assert 0 < given.need[1] <= given.need[0] <= GIB
     q.redis("DEL", "need")
+
+
+def test_what_stands_behind_the_reason_stays_there(q):  # noqa: F811
+    """The raise adds a note to the reason of an entry; bytes read and written follow it."""
+    q.register()
+    q.claim(mem=8 * GIB)
+    q.add(1, mem=GIB)
+    [task] = q.claim(mem=8 * GIB)
+    tail = bytes(range(12))
+    entry = try_entry(task.number, task.nonce, "returned", reason="memory was short", tail=tail)
+    assert q.report((task, "returned", {"need": 2 * GIB, "peak": 2 * GIB, "promised": GIB, "entry": entry})) == ["recorded"]
+    log = q.hash("try")[task.id]
+    assert log.endswith(tail)
+    assert parse_log(log)[-1][4] == "memory was short; min_dram raised from 1.0 GiB to 2.0 GiB"

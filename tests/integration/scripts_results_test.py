@@ -1,6 +1,8 @@
 """Reports, try logs, outputs, and what is kept of finished tasks, by the Lua scripts alone."""
+import pytest
+
 from harness import wait_until
-from scriptqueue import ids, is_error, output, q, script_server, try_entry  # noqa: F401
+from scriptqueue import GIB, ids, is_error, output, q, script_server, try_entry  # noqa: F401
 
 
 # --- reports -----------------------------------------------------------------------------------------
@@ -50,6 +52,19 @@ def test_sixty_five_thousand_tries(q):  # noqa: F811
     [claimed] = q.claim()
     assert claimed.number == 1
     q.finish(claimed)
+
+
+@pytest.mark.parametrize("end", ["returned", "lost"])
+def test_who_failed_at_it_is_forgotten_when_it_ends(q, end):  # noqa: F811
+    """Also where the queue itself ends it: no worker has the memory, or too many have vanished."""
+    q.register()
+    [task] = q.add(1, mem=GIB)
+    q.finish(*q.claim(), outcome="failed", delay=0)
+    assert list(q.hash("avoid")) == [task.id]
+    [claimed] = q.claim(mem=4 * GIB)
+    q.report((claimed, end, {"peak": 9 * GIB, "promised": GIB, "need": 12 * GIB}), max_losses=1)
+    assert q.state(task) == "failed"
+    assert q.hash("avoid") == {}
 
 
 # --- outputs -------------------------------------------------------------------------------------------

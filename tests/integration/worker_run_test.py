@@ -150,3 +150,10 @@ def test_a_worker_removes_results_beyond_what_is_kept(tasks, worker, redis, queu
     tasks.add_all([f"echo {i}" for i in range(30)])
     wait_until(lambda: redis.command("LLEN", "distcomp:{default}:finished") == 3, 30)
     assert queue.counts()["finished"] == 30, "they stay known"
+
+
+def test_what_was_read_and_written_is_kept(tasks, worker, queue, box):
+    worker(**FAST)
+    task = tasks.add(f"dd if=/dev/zero of={box}/data bs=1M count=8 conv=fsync; sleep 3").wait(deadline=60)
+    [entry] = queue.json("showTask", task.id)["try_log"]
+    assert entry["write_bytes"] >= 8 << 20

@@ -23,7 +23,7 @@ STATES = {1: "waiting", 2: "todo", 3: "in_progress", 4: "finished", 5: "failed",
 ENDED = {"finished", "failed", "cancelled"}
 OUTCOMES = {"finished": 1, "failed": 2, "timeout": 3, "cancelled": 4, "returned": 5, "released": 6, "tempfail": 7,
             "lost": 8, "dependency": 9}
-FLAG_DEPENDANTS, FLAG_CANCEL, FLAG_AFTER = 1, 2, 4
+FLAG_DEPENDANTS, FLAG_CANCEL, FLAG_AFTER, FLAG_RAISED = 1, 2, 4, 16
 AUTO = 0xFFFFFFFFFFFF
 MIB, GIB = 1 << 20, 1 << 30
 DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
@@ -122,10 +122,10 @@ class Record:
         return f"{self.priority}:{self.step}:{self.mcpu}:{self.requires}"
 
 
-def try_entry(number, nonce="", outcome="finished", exit_code=0, worker="w1", reason="", start=1, end=2):
+def try_entry(number, nonce="", outcome="finished", exit_code=0, worker="w1", reason="", start=1, end=2, tail=b""):
     body = (struct.pack(">HBBH", number, OUTCOMES[outcome], 0, exit_code) + be(start, 6) + be(end, 6) + be(1, 6) +
             be(0, 6) + be(0, 6) + be(0, 5) + be(0, 6) + be(0, 6) + (bytes.fromhex(nonce) or bytes(10)) +
-            be(len(worker), 1) + worker.encode() + b"\0" + b"\0\0" + be(len(reason), 2) + reason.encode())
+            be(len(worker), 1) + worker.encode() + b"\0" + b"\0\0" + be(len(reason), 2) + reason.encode() + tail)
     return be(len(body), 2) + body
 
 
@@ -143,8 +143,9 @@ def parse_log(log):
         at += 1 + n
         at += 1 + body[at]
         at += 2 + int.from_bytes(body[at:at + 2], "big")
-        reason = body[at + 2:].decode()
-        assert int.from_bytes(body[at:at + 2], "big") == len(body) - at - 2
+        size = int.from_bytes(body[at:at + 2], "big")
+        reason = body[at + 2:at + 2 + size].decode()
+        assert len(body) - at - 2 - size in (0, 12), "and what was read and written, if that is known"
         found.append((int.from_bytes(body[:2], "big"), names[body[2]], body[53:63].hex(), worker, reason))
     return found
 
@@ -176,7 +177,7 @@ class Claimed:
 
 @dataclass
 class Note:
-    """Of a large task (common/lua/lib/97_reservations.lua); times in ms of Redis' clock."""
+    """Of a large task (common/lua/claim.lua); times in ms of Redis' clock."""
     id: str
     since: int
     due: int
@@ -474,6 +475,7 @@ class ScriptQueue:
         assert not wanted, f"groups that are not there: {wanted}"
 
     def _check_ends(self, records):
+        assert not [id for id in self.hash("avoid") if id not in records or records[id].state in ENDED]
         failed = {id.decode() for id in self.redis("SMEMBERS", "failed")}
         assert failed == {id for id, record in records.items() if record.state == "failed"}
         entries = [entry.decode() for entry in self.redis("LRANGE", "finished", 0, -1)]

@@ -30,6 +30,8 @@ static struct try_entry sample(void) {
         .maxrss_kib = 0xffffffffff,
         .out_bytes = 0x1000000000,
         .err_bytes = 3,
+        .read_bytes = 0x1234567890,
+        .write_bytes = 5,
         .nonce = "0123456789abcdef00ff",
         .worker = text("worker-1"),
         .node = text("node"),
@@ -56,6 +58,8 @@ static void assert_same_entry(const struct try_entry *a, const struct try_entry 
     assert_int_equal(a->maxrss_kib, b->maxrss_kib);
     assert_int_equal(a->out_bytes, b->out_bytes);
     assert_int_equal(a->err_bytes, b->err_bytes);
+    assert_int_equal(a->read_bytes, b->read_bytes);
+    assert_int_equal(a->write_bytes, b->write_bytes);
     assert_string_equal(a->nonce, b->nonce);
     assert_slice(a->worker, b->worker);
     assert_slice(a->node, b->node);
@@ -99,7 +103,7 @@ static void bytes_stand_where_the_scripts_look(void **state) {
     assert_memory_equal(b + 55, "\x01\x23\x45\x67\x89\xab\xcd\xef\x00\xff", 10);
     assert_int_equal(b[65], 8);
     assert_memory_equal(b + 66, "worker-1", 8);
-    assert_int_equal(log.len, 66 + 8 + 1 + 4 + 2 + a.path.len + 2 + a.reason.len);
+    assert_int_equal(log.len, 66 + 8 + 1 + 4 + 2 + a.path.len + 2 + a.reason.len + 12);
     buf_free(&log);
 }
 
@@ -118,7 +122,8 @@ static void truncated_at_every_length(void **state) {
             exact[0] = (char)((len - 2) >> 8);
             exact[1] = (char)((len - 2) & 0xff);
             left = (struct slice){exact, len};
-            assert_false(try_log_next(&left, &out));
+            /* What was read and written may be missing, as one. */
+            assert_int_equal(try_log_next(&left, &out), len == log.len - 12);
         }
         free(exact);
     }

@@ -19,7 +19,7 @@ local floor, min, max = math.floor, math.min, math.max
 local WAITING, TODO, IN_PROGRESS, FINISHED, FAILED, DELAYED, HELD, CANCELLED = 1, 2, 3, 4, 5, 6, 7, 8
 local STATE_NAME = {'waiting', 'todo', 'in_progress', 'finished', 'failed', 'delayed', 'held',
                     'cancelled'}
-local FLAG_DEPENDANTS, FLAG_CANCEL, FLAG_AFTER = 1, 2, 4
+local FLAG_DEPENDANTS, FLAG_CANCEL, FLAG_AFTER, FLAG_RAISED = 1, 2, 4, 16
 
 -- What became of a try; the numbers are those of common/trylog.h.
 local OUTCOME = {finished = 1, failed = 2, timeout = 3, cancelled = 4, returned = 5, released = 6,

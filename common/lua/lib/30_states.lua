@@ -118,5 +118,6 @@ local function move(id, h, state)
     if state == FAILED then failed_add[#failed_add + 1] = id end
     if old == FAILED then failed_remove[#failed_remove + 1] = id end
     if state == FINISHED then finished_ids[#finished_ids + 1] = finished_entry(id, h) end
+    if new_end and h.failures > 0 then call('HDEL', AVOID, id) end
     if new_end and has_flag(h.flags, FLAG_DEPENDANTS) then end_ref('t:' .. id, state == FINISHED) end
 end

@@ -18,28 +18,27 @@ local function needs()
         for i = 1, #digests do enter(digests[i], read[i]) end
     end
 
-    -- What a worker offers one task with these requirements; 0 when it would not take it.
+    -- What a worker offers one task with these requirements: 0 when it would not take it, nil when it has not said yet.
     local function offer_of(name, requires, drained)
         local has = call('HMGET', worker_key(name), 'want', 'room')
         if (has[1] or 'run') ~= 'run' and not drained then return 0 end
         local room = parse_room(has[2])
-        if not room then return math.huge end
+        if not room then return nil end
         local able = has_all(room.caps, requires) and cards().can(room.cards, requires)
         return able and room.most or 0
     end
 
     -- What the largest live worker that could run such a task offers one, as far as it matters: looks no further
-    -- once it has found `enough`. math.huge when one has not said yet. drained: also those that are, since they
-    -- may be told to run again. me, my_most: a worker that has just said what it has.
+    -- once it has found `enough`. Second: whether one of them has not said yet what it has. drained: also those that
+    -- are, since they may be told to run again. me, my_most: a worker that has just said what it has.
     local function largest(requires, enough, limit, drained, me, my_most)
-        local most = 0
+        local most, silent = 0, false
         for _, name in ipairs(call('ZREVRANGE', LEASE, 0, limit - 1)) do
             local offer = name == me and my_most or offer_of(name, requires, drained)
-            if offer == math.huge then return offer end
-            most = max(most, offer)
-            if most >= enough then return most end
+            if offer then most = max(most, offer) else silent = true end
+            if most >= enough then break end
         end
-        return most
+        return most, silent
     end
 
     -- The same for many claims: looked up once a second for each kind of worker.
@@ -49,7 +48,8 @@ local function needs()
             if bytes and NOW - tonumber(seen) >= 0 and NOW - tonumber(seen) <= LARGEST_MS then
                 by_kind[kind] = tonumber(bytes)
             else
-                by_kind[kind] = min(2 ^ 53, largest(kind, math.huge, WORKERS_LOOKED_AT, false, me, my_most))
+                local most, silent = largest(kind, math.huge, WORKERS_LOOKED_AT, false, me, my_most)
+                by_kind[kind] = silent and 2 ^ 53 or most -- it may have more than all others
                 if call('HLEN', NEED) < KINDS_MOST then
                     call('HSET', NEED, '=' .. kind, format('%.0f %.0f', by_kind[kind], NOW))
                 end

@@ -103,7 +103,7 @@ local function dependencies()
     local function restart(id, h)
         local refs = has_flag(h.flags, FLAG_AFTER) and call('HGET', AFTER, id)
         if refs and failed_ref(refs, true) then return false end
-        h.failures, h.losses, h.flags = 0, 0, without_flag(h.flags, FLAG_CANCEL)
+        h.failures, h.losses, h.returns, h.flags = 0, 0, 0, without_flag(h.flags, FLAG_CANCEL)
         if refs then start_after(id, h, refs) else to_todo(id, h) end
         return true
     end

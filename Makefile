@@ -202,7 +202,7 @@ $(BUILD)/tests/simulate_test: $(call object,$(filter-out %/main.c,$(SIMULATE)))
 # A fuzzer is one file with LLVMFuzzerTestOneInput; everything it tests is compiled with it. That of the
 # wire protocol has the supervisor's half, with processes of its own making.
 $(BUILD)/tests/fuzz/fuzz_wire: $(patsubst %,worker/%.c,wireio agentlink slot pulse orphan spawn confine \
-                                 capture ending stray proctree procfile)
+                                 capture ending host stray proctree procfile)
 $(BUILD)/tests/fuzz/fuzz_wire: FUZZ_FLAGS := -Dclone=fuzz_clone
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(COMMON) $(BUILD)/scripts.c $(BUILD)/flags
 	$(link)

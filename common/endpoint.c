@@ -431,3 +431,34 @@ void endpoint_show(const struct endpoint *endpoint, struct buf *out) {
         buf_addf(out, local ? "?db=%d" : "/%d", endpoint->db);
     }
 }
+
+static void add_encoded(struct buf *out, const char *text, const char *plain) {
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        bool word = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+        if (word || strchr(plain, c))
+            buf_addc(out, *text);
+        else
+            buf_addf(out, "%%%02X", c);
+    }
+}
+
+bool endpoint_add_url(const struct endpoint *endpoint, struct buf *out) {
+    if (endpoint_is_unknown(endpoint))
+        return false;
+    bool local = endpoint->path[0] != '\0';
+    buf_adds(out, local ? "unix://" : "redis://");
+    if (endpoint->user[0] || endpoint->pass[0]) {
+        add_encoded(out, endpoint->user, "-_.~");
+        buf_addc(out, ':');
+        add_encoded(out, endpoint->pass, "-_.~");
+        buf_addc(out, '@');
+    }
+    if (local)
+        add_encoded(out, endpoint->path, "-_.~/");
+    else
+        show_host(out, endpoint->host, endpoint->port);
+    if (endpoint->db != 0)
+        buf_addf(out, local ? "?db=%d" : "/%d", endpoint->db);
+    return true;
+}

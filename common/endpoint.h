@@ -62,6 +62,10 @@ void endpoint_locate(struct endpoint *endpoint, const char *host, int port);
 void endpoint_show(const struct endpoint *endpoint, struct buf *out);
 void endpoint_show_sentinels(const struct endpoint *endpoint, struct buf *out);
 
+/* Appends it as endpoint_parse reads it, login included: not for people. False, and nothing is
+ * appended, when only its Sentinels know where it is. */
+bool endpoint_add_url(const struct endpoint *endpoint, struct buf *out);
+
 /*
  * The file in which redis.sh says where its Redis is: RUN_DIR/.redis/redis.env, lines key=value
  * with the keys socket, host, port, pass. It is believed only when it belongs to this user and

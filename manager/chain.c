@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/nearest.h"
 #include "common/units.h"
-#include "manager/nearest.h"
 
 const struct opt chain_options[] = {
     {.name = "task",

@@ -1,14 +1,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/keys.h"
 #include "manager/command.h"
 #include "manager/families.h"
 #include "manager/listing.h"
 #include "manager/output.h"
 #include "manager/print.h"
+#include "manager/running.h"
 #include "manager/select.h"
-#include "manager/use.h"
 #include "manager/view.h"
 
 static const struct opt options[] = {
@@ -156,14 +155,8 @@ struct list {
     struct table *table; /* NULL until the first row, and for JSON */
     uint64_t shown, limit;
     bool results, reasons, more, failed;
-    uint64_t now_ms;
     struct buf *error;
-    struct running_row { /* rows of LIST_IN_PROGRESS wait for the time they were claimed */
-        json_t *json;
-        char *cells[5]; /* id, worker, memory, cores, command */
-        unsigned try_number;
-    } rows[TABLE_HELD];
-    size_t row_count;
+    struct running_list running; /* of LIST_IN_PROGRESS */
 };
 
 static void begin_list(struct list *list) {
@@ -172,6 +165,7 @@ static void begin_list(struct list *list) {
         return;
     fprintf(list->session->out, "\n%s:\n", type->option);
     list->table = table_new(list->session->out, type->columns, type->column_count);
+    list->running.table = list->table;
 }
 
 static void add_mem_cpu(struct table *table, const struct task_head *head) {
@@ -276,102 +270,6 @@ static json_t *task_json(const struct list *list, const struct store_task *task)
     return object;
 }
 
-/* --- running ones: since when -------------------------------------------------------------------
- */
-
-static void hold_running(struct list *list, const struct store_task *task) {
-    struct running_row *row = &list->rows[list->row_count++];
-    struct buf text = BUF_INIT;
-    *row = (struct running_row){.try_number = task->head.tries};
-    if (list->session->json)
-        row->json = view_task_json(task);
-    row->cells[0] = xstrdup(task->id);
-    row->cells[1] = xstrndup(task->worker.data, task->worker.len);
-    view_add_mem(&text, task->head.mem_bytes);
-    row->cells[2] = buf_detach(&text);
-    view_add_mcpu(&text, task->head.mcpu);
-    row->cells[3] = buf_detach(&text);
-    buf_add(&text, task->task.params, task->task.params_len);
-    row->cells[4] = buf_detach(&text);
-}
-
-static void add_use(struct table *table, const struct use *use) {
-    struct buf text = BUF_INIT;
-    view_add_mem(&text, use ? use->mem_bytes : 0);
-    table_cells(table, text.data);
-    buf_clear(&text);
-    view_add_mem(&text, use ? use->peak_bytes : 0);
-    table_cells(table, text.data);
-    buf_clear(&text);
-    if (use)
-        view_add_wall(&text, use->cpu_us);
-    table_cells(table, use ? text.data : "-");
-    buf_free(&text);
-}
-
-/* use: NULL when its worker has not said what it uses. */
-static void show_running(struct list *list, struct running_row *row, uint64_t since_ms,
-                         const struct use *use) {
-    if (row->json) {
-        json_object_set_new(row->json, "since", view_time_json(since_ms));
-        json_object_set_new(row->json, "use", use ? use_json(use) : json_null());
-        print_json(list->session->out, row->json);
-    } else {
-        struct buf age = BUF_INIT;
-        print_age(&age, list->now_ms, since_ms);
-        table_cells(list->table, row->cells[0]);
-        table_cells(list->table, row->cells[1]);
-        table_cells(list->table, age.data);
-        table_cellf(list->table, "%u", row->try_number);
-        table_cells(list->table, row->cells[2]);
-        table_cells(list->table, row->cells[3]);
-        add_use(list->table, use);
-        table_cells(list->table, row->cells[4]);
-        buf_free(&age);
-    }
-    for (size_t i = 0; i < 5; i++)
-        free(row->cells[i]);
-}
-
-static bool find_uses(struct list *list, struct use *uses, bool *known, struct buf *error) {
-    const char *ids[TABLE_HELD], *workers[TABLE_HELD];
-    for (size_t i = 0; i < list->row_count; i++) {
-        ids[i] = list->rows[i].cells[0];
-        workers[i] = list->rows[i].cells[1];
-    }
-    return use_find(list->store, ids, workers, list->row_count, uses, known, error);
-}
-
-/* One answer for each row held. Also called within a walk: its answers have all been read then. */
-static bool flush_running(struct list *list, struct buf *error) {
-    struct store *store = list->store;
-    struct use uses[TABLE_HELD];
-    bool known[TABLE_HELD] = {false};
-    bool ok = find_uses(list, uses, known, error);
-    for (size_t i = 0; ok && i < list->row_count; i++) {
-        struct buf key = BUF_INIT;
-        key_add(&key, store->queue_key, KEY_HELD, list->rows[i].cells[1]);
-        cmd_clear(&store->cmd);
-        cmd_adds(&store->cmd, "HGET");
-        cmd_add(&store->cmd, key.data, key.len);
-        cmd_adds(&store->cmd, list->rows[i].cells[0]);
-        ok = store_send(store, error);
-        buf_free(&key);
-    }
-    for (size_t i = 0; i < list->row_count; i++) {
-        redisReply *reply = ok ? store_reply(store, error) : NULL;
-        ok = reply != NULL;
-        const char *start =
-            ok && reply->type == REDIS_REPLY_STRING ? strrchr(reply->str, '.') : NULL;
-        show_running(list, &list->rows[i], start ? strtoull(start + 1, NULL, 10) : 0,
-                     known[i] ? &uses[i] : NULL);
-        if (reply)
-            freeReplyObject(reply);
-    }
-    list->row_count = 0;
-    return ok;
-}
-
 /* --- all lists ----------------------------------------------------------------------------------
  */
 
@@ -384,7 +282,7 @@ static bool show_task(const struct store_task *task, void *arg) {
     list->shown++;
     begin_list(list);
     if (list->kind == LIST_IN_PROGRESS)
-        hold_running(list, task);
+        running_add(&list->running, task);
     else if (list->session->json)
         print_json(list->session->out, task_json(list, task));
     else if (list->kind == LIST_TODO)
@@ -393,8 +291,8 @@ static bool show_task(const struct store_task *task, void *arg) {
         add_finished(list, task);
     else
         add_failed(list, task);
-    if (list->row_count == TABLE_HELD)
-        list->failed = !flush_running(list, list->error);
+    if (list->running.count == TABLE_HELD)
+        list->failed = !running_show(&list->running, list->error);
     return !list->failed && !ferror(list->session->out);
 }
 
@@ -428,7 +326,7 @@ static bool print_list(struct list *list, const struct args *args, const struct 
     if (list->results && list->kind == LIST_FINISHED)
         listing.with |= STORE_WITH_OUTPUT;
     bool ok = listing_walk(&listing, type->states, show_task, list, error) && !list->failed &&
-              flush_running(list, error);
+              running_show(&list->running, error);
     end_list(list, args, counts);
     return ok;
 }
@@ -461,10 +359,10 @@ static bool check_all(const struct session *session, const struct args *args, st
                               .store = store,
                               .kind = kind,
                               .error = error,
-                              .now_ms = now_ms,
                               .limit = args_number(args, "limit"),
                               .results = args_bool(args, "print_result"),
-                              .reasons = args_bool(args, "failed_reason")};
+                              .reasons = args_bool(args, "failed_reason"),
+                              .running = {.session = session, .store = store, .now_ms = now_ms}};
         ok = print_list(list, args, &select, &counts, error);
         free(list);
     }

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "manager/nearest.h"
+#include "common/nearest.h"
 
 const struct verb *const verbs[] = {
 #define X(symbol) &verb_##symbol,

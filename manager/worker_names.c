@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/nearest.h"
 #include "common/store.h"
-#include "manager/nearest.h"
 #include "manager/print.h"
 
 const struct opt worker_names_options[] = {

@@ -282,6 +282,7 @@ static void on_frame(void *arg, uint32_t type, const char *payload, size_t len) 
     } f;
     if (a->ended)
         return;
+    memset(&f, 0, sizeof f); /* an older supervisor's EXIT is shorter */
     memcpy(&f, payload, len < sizeof f ? len : sizeof f);
     if (type == WIRE_WELCOME && len == sizeof f.welcome) {
         on_welcome(a, &f.welcome);
@@ -302,7 +303,7 @@ static void on_frame(void *arg, uint32_t type, const char *payload, size_t len) 
             run->pid = f.started.pid;
             memory_started(a, run);
         }
-    } else if (type == WIRE_EXIT && len == sizeof f.exit) {
+    } else if (type == WIRE_EXIT && (len == sizeof f.exit || len == WIRE_EXIT_OLD_BYTES)) {
         on_exit_frame(a, &f.exit);
     } else if (type == WIRE_PING) {
         send_alive(a, 0);

@@ -8,6 +8,7 @@
 
 #include "worker/capture.h"
 #include "worker/ending.h"
+#include "worker/host.h"
 #include "worker/orphan.h"
 #include "worker/slog.h"
 #include "worker/slot.h"
@@ -26,7 +27,7 @@ static struct wireio
     io; /* closed by agentlink_init: an initialiser would put 4 MiB into the program */
 static struct agentlink_identity self;
 static bool hello_said;
-static uint32_t agent_pid;
+static uint32_t agent_pid, agent_version;
 static uint32_t handshake = NO_HANDSHAKE; /* the next slot to tell of */
 static uint32_t starts;
 static uint16_t queue[SLOT_MAX]; /* slots that owe a message; each at most once */
@@ -131,6 +132,7 @@ static const char *on_hello(const uint8_t *payload, uint32_t length) {
         slot_table[queue[queue_head]].queued = false;
     hello_said = true;
     agent_pid = hello.agent_pid;
+    agent_version = version;
     handshake = 0;
     return NULL;
 }
@@ -144,6 +146,13 @@ static void keep_cookie(struct slot *s, const struct wire_start_view *view) {
              s->exit.slot, SLOT_COOKIE_MAX - 1);
 }
 
+static struct spawn_result start(uint32_t number, const struct wire_start_view *view) {
+    if (view->head.flags & WIRE_START_HOST)
+        return host_start(number, view);
+    host_clear(number);
+    return spawn_task(number, view);
+}
+
 static void begin(uint32_t number, const struct wire_start_view *view) {
     struct slot *s = slot_begin(number);
     const struct wire_start *h = &view->head;
@@ -154,7 +163,7 @@ static void begin(uint32_t number, const struct wire_start_view *view) {
     keep_cookie(s, view);
     s->start_us = ustime_mono();
     s->exit.start_wall_ms = ustime_wall_ms();
-    struct spawn_result r = spawn_task(number, view);
+    struct spawn_result r = start(number, view);
     if (r.pid > 0) {
         slot_set_main(number, r.pid);
         capture_started(number);
@@ -231,6 +240,14 @@ static const char *on_alive(const uint8_t *payload, uint32_t length) {
     return NULL;
 }
 
+static const char *on_dismiss(const uint8_t *payload, uint32_t length) {
+    struct wire_dismiss dismiss;
+    (void)length;
+    memcpy(&dismiss, payload, sizeof dismiss);
+    host_dismiss_all(dismiss.kill);
+    return NULL;
+}
+
 static const char *on_bye(const uint8_t *payload, uint32_t length) {
     (void)length;
     struct wire_bye said;
@@ -254,6 +271,7 @@ static const struct {
     {WIRE_LEASE, sizeof(struct wire_lease), false, on_lease},
     {WIRE_BYE, sizeof(struct wire_bye), true, on_bye},
     {WIRE_ALIVE, sizeof(struct wire_alive), true, on_alive},
+    {WIRE_DISMISS, sizeof(struct wire_dismiss), false, on_dismiss},
 };
 
 static const char *handle(const struct wire_frame *frame, const uint8_t *payload) {
@@ -347,6 +365,10 @@ static bool tell_handshake(void) {
     return true;
 }
 
+static size_t exit_bytes(void) {
+    return agent_version >= WIRE_VERSION_HOST ? sizeof(struct wire_exit) : WIRE_EXIT_OLD_BYTES;
+}
+
 static void tell_slots(void) {
     while (queue_len && wireio_room(&io, sizeof(struct wire_started) + sizeof(struct wire_exit) +
                                              sizeof(struct wire_frame))) {
@@ -359,7 +381,7 @@ static void tell_slots(void) {
             wireio_put(&io, WIRE_STARTED, &started, sizeof started, NULL, 0);
         }
         if (s->send_exit)
-            wireio_put(&io, WIRE_EXIT, &s->exit, sizeof s->exit, NULL, 0);
+            wireio_put(&io, WIRE_EXIT, &s->exit, exit_bytes(), NULL, 0);
         s->send_started = s->send_exit = false;
     }
     exit_queued = queue_len > 0;

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -26,6 +25,10 @@ static uint64_t max_bytes;
 static int64_t next_look_us = INT64_MAX;
 /* What the last try of the slot left in the file; lives through FREE, unlike struct slot. */
 static uint64_t left_bytes[SLOT_MAX][2];
+/* The file that the slot's last process has open is not the one of that name any more. */
+static bool replaced[SLOT_MAX][2];
+
+enum { OPEN_FLAGS = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW };
 
 static bool is_ours(const char *name) {
     size_t digits = strspn(name, "0123456789");
@@ -62,8 +65,18 @@ int capture_open_flags(uint32_t slot, int stream) {
 
 void capture_started(uint32_t slot) {
     left_bytes[slot][0] = left_bytes[slot][1] = 0;
+    replaced[slot][0] = replaced[slot][1] = false;
     if (next_look_us == INT64_MAX)
         next_look_us = ustime_mono() + LOOK_US;
+}
+
+static void remove_file(uint32_t slot, int stream) {
+    char name[CAPTURE_NAME_MAX];
+    capture_name(slot, stream, name);
+    if (unlinkat(out_dir, name, 0) == 0 || errno == ENOENT) {
+        left_bytes[slot][stream] = 0;
+        replaced[slot][stream] = true;
+    }
 }
 
 void capture_acknowledged(uint32_t slot, uint32_t flags) {
@@ -71,13 +84,47 @@ void capture_acknowledged(uint32_t slot, uint32_t flags) {
     for (int stream = 0; stream < 2; stream++) {
         if (flags & taken[stream]) {
             left_bytes[slot][stream] = 0; /* the next open makes a new one */
+            replaced[slot][stream] = true;
         } else if (left_bytes[slot][stream] > KEEP_FOR_REUSE || slot_table[slot].replace_files) {
-            char name[CAPTURE_NAME_MAX];
-            capture_name(slot, stream, name);
-            if (unlinkat(out_dir, name, 0) == 0 || errno == ENOENT)
-                left_bytes[slot][stream] = 0;
+            remove_file(slot, stream);
         }
     }
+}
+
+void capture_renew(uint32_t slot) {
+    for (int stream = 0; stream < 2; stream++)
+        remove_file(slot, stream);
+}
+
+int capture_open(uint32_t slot, int stream) {
+    char name[CAPTURE_NAME_MAX];
+    capture_name(slot, stream, name);
+    return openat(out_dir, name, OPEN_FLAGS | capture_open_flags(slot, stream), 0600);
+}
+
+bool capture_reuse(uint32_t slot) {
+    for (int stream = 0; stream < 2; stream++) {
+        char name[CAPTURE_NAME_MAX];
+        if (replaced[slot][stream])
+            return false;
+        if (!left_bytes[slot][stream])
+            continue;
+        capture_name(slot, stream, name);
+        int fd = openat(out_dir, name, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW);
+        if (fd < 0)
+            return false;
+        close(fd);
+    }
+    return true;
+}
+
+void capture_remark(uint32_t slot, const char *line) {
+    int fd = capture_open(slot, 1);
+    if (fd < 0)
+        return;
+    ssize_t written = write(fd, line, strlen(line)); /* a full disk: so be it */
+    (void)written;
+    close(fd);
 }
 
 static void drop(const char *name, uint64_t from, uint64_t len) {
@@ -119,8 +166,9 @@ void capture_sizes(uint32_t slot, uint64_t *out_bytes, uint64_t *err_bytes) {
         char name[CAPTURE_NAME_MAX];
         struct stat st;
         capture_name(slot, stream, name);
-        uint64_t size =
-            fstatat(out_dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? (uint64_t)st.st_size : 0;
+        bool there = fstatat(out_dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+        uint64_t size = there ? (uint64_t)st.st_size : 0;
+        replaced[slot][stream] = !there;
         *(stream ? err_bytes : out_bytes) = size;
         left_bytes[slot][stream] = size;
         if (size > max_bytes)

@@ -20,6 +20,7 @@
 #ifndef DISTCOMP_CAPTURE_H
 #define DISTCOMP_CAPTURE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define CAPTURE_NAME_MAX 16
@@ -32,6 +33,19 @@ int capture_dir(void);
 void capture_name(uint32_t slot, int stream, char name[CAPTURE_NAME_MAX]);
 /* Flags for the child's open beside O_WRONLY|O_APPEND|O_CREAT. */
 int capture_open_flags(uint32_t slot, int stream);
+
+/*
+ * A host (host.h) keeps the slot's files open from one try to the next. Before the next:
+ * capture_reuse empties them. False: they are not those of these names any more (moved to the
+ * results, or removed), so it has to be given others, from capture_open (-1 with errno).
+ */
+bool capture_reuse(uint32_t slot);
+int capture_open(uint32_t slot, int stream);
+/* Whoever comes next gets new files; who has the old ones may still write to them. */
+void capture_renew(uint32_t slot);
+/* Adds a line to the try's standard error. */
+void capture_remark(uint32_t slot, const char *line);
+
 /* A try begins in the slot: its timer runs. */
 void capture_started(uint32_t slot);
 /* Sizes now, holes included. */

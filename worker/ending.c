@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include "worker/capture.h"
+#include "worker/host.h"
+#include "worker/hostwire.h"
 #include "worker/proctree.h"
 #include "worker/slog.h"
 #include "worker/slot.h"
@@ -70,20 +72,38 @@ static void stamp_end(struct slot *s) {
     s->exit.wall_us = (uint64_t)(ustime_mono() - s->start_us);
 }
 
+static void main_ended(uint32_t number) {
+    stamp_end(&slot_table[number]);
+    slot_main_reaped(number);
+    closing[closing_count++] = (uint16_t)number;
+}
+
+void ending_answered(uint32_t number, const struct host_done *done) {
+    struct slot *s = &slot_table[number];
+    s->exit.status = done->code << 8;
+    s->exit.user_us = done->user_us;
+    s->exit.system_us = done->system_us;
+    s->exit.maxrss_kib = done->maxrss_kib;
+    s->silent = done->flags & HOST_SILENT;
+    main_ended(number);
+}
+
 void ending_reaped(int32_t pid, int status, const struct rusage *usage) {
     int number = slot_of_main(pid);
     if (number >= 0) {
         struct slot *s = &slot_table[number];
-        s->exit.status = status;
-        add_usage(&s->exit, usage);
-        stamp_end(s);
-        slot_main_reaped((uint32_t)number);
-        closing[closing_count++] = (uint16_t)number;
+        if (!host_ended((uint32_t)number, status, usage, &s->exit)) {
+            s->exit.status = status;
+            add_usage(&s->exit, usage);
+        }
+        main_ended((uint32_t)number);
         return;
     }
     number = stray_reaped(pid);
     if (number >= 0)
         add_usage(&slot_table[number].exit, usage);
+    else
+        host_reaped(pid, status);
 }
 
 static void finish(uint32_t number) {
@@ -92,7 +112,9 @@ static void finish(uint32_t number) {
         stamp_end(s);
     if (s->exit.leftovers || stray_unowned())
         s->replace_files = true;
-    capture_sizes(number, &s->exit.out_bytes, &s->exit.err_bytes);
+    if (!s->silent || s->replace_files)
+        capture_sizes(number, &s->exit.out_bytes, &s->exit.err_bytes);
+    s->exit.flags = host_is_idle(number) ? WIRE_EXIT_HOST_STAYS : 0;
     slot_end(number);
     stray_forget(number);
     ending_done(number);
@@ -112,6 +134,7 @@ static bool settle(uint32_t number) {
         return false; /* SIGCHLD comes */
     if (alive > s->exit.leftovers)
         s->exit.leftovers = alive;
+    host_dismiss(number);
     if (s->phase == SLOT_CALM)
         set_phase(number, SLOT_TERM, ENDING_LEFTOVER_GRACE_MS);
     else if (s->phase == SLOT_KILL && s->new_stray)

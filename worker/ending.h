@@ -2,6 +2,7 @@
  * ending.h - how a try ends: by itself, by request, by its timeout; and with all its processes.
  *
  *   main process reaped, no stray                       -> ENDED
+ *   the host in the slot has answered (host.h)          -> as if it had been reaped
  *   main process reaped, strays, WIRE_START_WAIT_LEFTOVER -> ENDED when the last stray is reaped
  *   main process reaped, strays                         -> they get SIGTERM, then SIGKILL; then
  * ENDED ending_request, timeout                             -> SIGTERM to all, grace, SIGKILL until
@@ -31,9 +32,12 @@ extern void (*ending_done)(uint32_t slot);
 void ending_request(uint32_t number, uint32_t why, uint32_t grace_ms);
 void ending_request_all(uint32_t why, uint32_t grace_ms);
 
+struct host_done;
+/* The slot's host is done with its try, and idle. */
+void ending_answered(uint32_t number, const struct host_done *done);
 /* wait4 returned pid: a try's main process or anything else but the agent. */
 void ending_reaped(int32_t pid, int status, const struct rusage *usage);
-/* After a round of ending_reaped. */
+/* After a round of ending_reaped or ending_answered. */
 void ending_settle(void);
 /* Deadlines that have passed: timeouts, the end of a grace, SIGKILL again, another look at a stray
    that is undecided. */

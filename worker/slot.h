@@ -7,7 +7,8 @@
  *
  * and while it is RUNNING its phase says how hard it is being ended: CALM, TERM (SIGTERM was sent),
  * KILL (SIGKILL is sent until none is left). The main process may be reaped (main_done) long before
- * the slot is ENDED: what it left behind is waited for or ended first (ending.h).
+ * the slot is ENDED: what it left behind is waited for or ended first (ending.h). A host (host.h)
+ * is not reaped but answers, and stays.
  *
  * pids of our own children cannot be given to another process before we wait for them, so the table
  * needs no pidfds.
@@ -37,6 +38,7 @@ struct slot {
     bool send_started;  /* a STARTED is owed */
     bool send_exit;     /* an EXIT is owed */
     bool replace_files; /* somebody unknown may hold the output files */
+    bool silent;        /* its host says that these are empty */
     uint32_t note_len;
     uint32_t strays; /* of this try: children that became ours because their parent died */
     uint32_t grace_ms;
@@ -62,7 +64,7 @@ extern uint32_t slot_high;     /* one more than the highest slot ever used */
 struct slot *slot_begin(uint32_t number);
 /* The main process runs: it is found by slot_of_main and slot_of_session from now on. */
 void slot_set_main(uint32_t number, int32_t pid);
-/* The main process was reaped. Its session may live on. */
+/* The main process was reaped, or is an idle host from now on. Its session may live on. */
 void slot_main_reaped(uint32_t number);
 /* RUNNING to ENDED. */
 void slot_end(uint32_t number);

@@ -18,6 +18,7 @@
 #include "worker/clonein.h"
 #include "worker/confine.h"
 #include "worker/slog.h"
+#include "worker/slot.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SPAWN_ASAN 1
@@ -47,7 +48,8 @@ struct order {
     char out_name[CAPTURE_NAME_MAX], err_name[CAPTURE_NAME_MAX];
     int out_flags, err_flags;
     int oom_score_adj;
-    int keep_fd; /* the agent's socket; -1: a task */
+    int keep_fd; /* the agent's socket, or a host's; -1: none */
+    bool task;   /* or a host; else the agent */
     struct confine confine;
     volatile int error;
     volatile enum wire_step step;
@@ -183,7 +185,7 @@ static int child(void *argument) {
     struct order *o = argument;
     if (setsid() < 0)
         return give_up(o, WIRE_STEP_SESSION);
-    if (o->keep_fd < 0) {
+    if (o->task) {
         /* The agent does not die with us: it is the one who then clears up. */
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
             return give_up(o, WIRE_STEP_DEATH_SIGNAL);
@@ -196,9 +198,9 @@ static int child(void *argument) {
             set_oom_score(o->oom_score_adj);
         if ((step = confine_self(&o->confine)) != WIRE_STEP_NONE)
             return give_up(o, step);
-    } else if (fcntl(o->keep_fd, F_SETFD, 0) != 0) {
-        return give_up(o, WIRE_STEP_SOCKET);
     }
+    if (o->keep_fd >= 0 && fcntl(o->keep_fd, F_SETFD, 0) != 0)
+        return give_up(o, WIRE_STEP_SOCKET);
     if (o->cwd && chdir(o->cwd) != 0)
         return give_up(o, WIRE_STEP_CWD);
     sigset_t none;
@@ -281,23 +283,27 @@ static bool named_in(char *const *strings, size_t count, const char *entry, size
     return false;
 }
 
-/* env at `at`: ours, then the frame's, then what is left of the base. Returns the end. */
-static size_t build_env(size_t at, char *pwd, const char *strings, uint32_t envc) {
+/* env at `at`: ours, `own` further ones of the supervisor, then the frame's, then what is left of
+ * the base. */
+static void build_env(size_t at, char *pwd, char *const *own, size_t own_count, const char *strings,
+                      uint32_t envc) {
     size_t begin = at;
     pointers[at++] = state_dir_entry;
     pointers[at++] = incarnation_entry;
     pointers[at++] = pwd;
+    for (size_t i = 0; i < own_count; i++)
+        pointers[at++] = own[i];
+    size_t ours = at - begin;
     for (uint32_t i = 0; i < envc; i++, strings += strlen(strings) + 1) {
         const char *equals = strchr(strings, '=');
-        if (equals && !named_in(pointers + begin, 3, strings, (size_t)(equals - strings) + 1))
+        if (equals && !named_in(pointers + begin, ours, strings, (size_t)(equals - strings) + 1))
             pointers[at++] = (char *)strings;
     }
     size_t end = at;
     for (size_t i = 0; i < base_count; i++)
         if (!named_in(pointers + begin, end - begin, base_env[i], base_name_len[i]))
             pointers[at++] = base_env[i];
-    pointers[at++] = NULL;
-    return at;
+    pointers[at] = NULL;
 }
 
 static const char *find_path(char *const *envp) {
@@ -314,18 +320,42 @@ static const char *take_strings(size_t *at, const char *strings, uint32_t count)
     return strings;
 }
 
+/* What the child needs of the view besides arguments and environment. False: it cannot be. */
+static bool prepare(struct order *o, uint32_t slot, const struct wire_start_view *view,
+                    struct spawn_result *failed) {
+    const struct wire_start *h = &view->head;
+    *failed = (struct spawn_result){.error = E2BIG, .step = WIRE_STEP_ARGUMENTS};
+    if ((uint64_t)h->argc + h->fallback_argc + h->envc > STRINGS_MAX)
+        return false;
+    *failed = (struct spawn_result){.error = EINVAL, .step = WIRE_STEP_RELATIVE};
+    if (h->cwd_len && view->cwd[0] != '/')
+        return false;
+    memset(o, 0, sizeof *o);
+    bool ok = confine_open(&o->confine, view);
+    *failed = (struct spawn_result){.error = errno, .step = WIRE_STEP_CGROUP};
+    o->task = true;
+    o->keep_fd = -1;
+    o->oom_score_adj = h->oom_score_adj;
+    capture_name(slot, 0, o->out_name);
+    capture_name(slot, 1, o->err_name);
+    o->out_flags = capture_open_flags(slot, 0);
+    o->err_flags = capture_open_flags(slot, 1);
+    return ok;
+}
+
+static struct spawn_result run_confined(struct order *o) {
+    struct spawn_result result = run(o);
+    confine_close(&o->confine);
+    return result;
+}
+
 struct spawn_result spawn_task(uint32_t slot, const struct wire_start_view *view) {
     static struct order o; /* static: the child must not find it on a stack that moves */
     static char pwd[PATH_MAX + 8] = "PWD=";
     const struct wire_start *h = &view->head;
-    if ((uint64_t)h->argc + h->fallback_argc + h->envc > STRINGS_MAX)
-        return (struct spawn_result){.error = E2BIG, .step = WIRE_STEP_ARGUMENTS};
-    if (h->cwd_len && view->cwd[0] != '/')
-        return (struct spawn_result){.error = EINVAL, .step = WIRE_STEP_RELATIVE};
-    memset(&o, 0, sizeof o);
-    if (!confine_open(&o.confine, view))
-        return (struct spawn_result){.error = errno, .step = WIRE_STEP_CGROUP};
-    o.keep_fd = -1;
+    struct spawn_result failed;
+    if (!prepare(&o, slot, view, &failed))
+        return failed;
     size_t at = 0;
     o.argv = pointers;
     const char *strings = take_strings(&at, view->strings, h->argc);
@@ -337,7 +367,7 @@ struct spawn_result spawn_task(uint32_t slot, const struct wire_start_view *view
         pwd[4 + h->cwd_len] = 0;
         o.cwd = pwd + 4;
     }
-    build_env(at, h->cwd_len ? pwd : base_pwd_entry, strings, h->envc);
+    build_env(at, h->cwd_len ? pwd : base_pwd_entry, NULL, 0, strings, h->envc);
     if ((h->flags & WIRE_START_DIRECT) && o.argv[0] && !strchr(o.argv[0], '/')) {
         o.path = find_path(o.envp);
         /* No PATH: the shell has a default of its own. '%': dash gives it a meaning there. */
@@ -347,14 +377,27 @@ struct spawn_result spawn_task(uint32_t slot, const struct wire_start_view *view
             o.fallback = NULL;
         }
     }
-    o.oom_score_adj = h->oom_score_adj;
-    capture_name(slot, 0, o.out_name);
-    capture_name(slot, 1, o.err_name);
-    o.out_flags = capture_open_flags(slot, 0);
-    o.err_flags = capture_open_flags(slot, 1);
-    struct spawn_result result = run(&o);
-    confine_close(&o.confine);
-    return result;
+    return run_confined(&o);
+}
+
+struct spawn_result spawn_host(uint32_t slot, const struct wire_start_view *view, int socket_fd,
+                               const char *cookie) {
+    static struct order o;
+    static char socket_entry[32], cookie_entry[SLOT_COOKIE_MAX];
+    char *const own[] = {socket_entry, cookie_entry};
+    struct spawn_result failed;
+    if (!prepare(&o, slot, view, &failed))
+        return failed;
+    snprintf(socket_entry, sizeof socket_entry, "DISTCOMP_HOST_FD=%d", socket_fd);
+    snprintf(cookie_entry, sizeof cookie_entry, "%s", cookie);
+    size_t at = 0;
+    o.argv = pointers;
+    const char *strings = take_strings(&at, view->strings, view->head.argc);
+    o.argv[2] = NULL; /* the rest is the try's */
+    o.envp = pointers + at;
+    o.keep_fd = socket_fd;
+    build_env(at, base_pwd_entry, own, 2, strings, view->head.envc);
+    return run_confined(&o);
 }
 
 const char *spawn_cookie(const struct wire_start_view *view) {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/types.h>
 
+#include "worker/host.h"
 #include "worker/slog.h"
 #include "worker/slot.h"
 #include "worker/ustime.h"
@@ -18,7 +19,7 @@
 #define LOOK_MIN_US (1 * (int64_t)US_PER_MS)
 #define LOOK_MAX_US (1 * (int64_t)US_PER_S)
 
-enum { OWNER_NONE = -1, OWNER_AGENT = -2, OWNER_UNDECIDED = -3, OWNER_ENDED = -4 };
+enum { OWNER_NONE = -1, OWNER_AGENT = -2, OWNER_UNDECIDED = -3, OWNER_ENDED = -4, OWNER_HOST = -5 };
 
 struct stray {
     int64_t due_us; /* UNDECIDED: the next look */
@@ -79,6 +80,8 @@ static int owner_by_environment(const struct proc_stat *stat) {
     if (found != PROCTREE_ENVIRON_FOUND)
         return OWNER_NONE;
     int slot = slot_of_cookie(cookie);
+    if (slot < 0)
+        slot = host_of_cookie(cookie);
     if (slot >= 0)
         return slot;
     found = proctree_environ(stat->pid, "DISTCOMP_INCARNATION=", incarnation, sizeof incarnation);
@@ -182,7 +185,7 @@ int stray_reaped(int32_t pid) {
         return -1;
     int slot = strays[i].slot;
     strays[i] = strays[--stray_count];
-    if (slot == OWNER_UNDECIDED || slot == OWNER_ENDED)
+    if (slot == OWNER_UNDECIDED || slot == OWNER_ENDED || slot == OWNER_HOST)
         next_due_us = 0; /* its children, if any, are ours now */
     if (slot < 0)
         return -1;
@@ -208,6 +211,17 @@ void stray_mark(const struct proc_stat *stat, uint32_t slot) {
     marks[mark_count++] = (struct mark){stat->start_ticks, stat->pid, (int32_t)slot};
 }
 
+void stray_host_idle(int32_t pid) {
+    if (stray_count < STRAY_MAX) /* else it is taken for one that outlived its task */
+        strays[stray_count++] = (struct stray){.pid = pid, .slot = OWNER_HOST};
+}
+
+void stray_host_busy(int32_t pid) {
+    int i = find_stray(pid);
+    if (i >= 0)
+        strays[i] = strays[--stray_count];
+}
+
 void stray_disown(int32_t pid) {
     int i = find_stray(pid);
     if (i < 0 || strays[i].slot < 0)
@@ -226,7 +240,7 @@ void stray_forget(uint32_t slot) {
 }
 
 static bool unowned(const struct stray *s) {
-    return s->slot < 0 && s->slot != OWNER_AGENT;
+    return s->slot < 0 && s->slot != OWNER_AGENT && s->slot != OWNER_HOST;
 }
 
 uint32_t stray_unowned(void) {

@@ -10,7 +10,7 @@
  * Whose a stray is has to be proved, in this order:
  *   1. it is in a session that a try's main process made;
  *   2. it was seen below a try's main process before (stray_mark);
- *   3. its environment has a try's DISTCOMP_COOKIE.
+ *   3. its environment has a try's DISTCOMP_COOKIE, or that of its host.
  *
  * UNDECIDED
  * The third proof is not there at every moment. execve gives a process its new memory first and an
@@ -76,6 +76,10 @@ void stray_disown(int32_t pid);
 
 /* The slot is free for another try: forgets its marks. */
 void stray_forget(uint32_t slot);
+
+/* A host (host.h) is nobody's while it is idle, and not a stray for it. */
+void stray_host_idle(int32_t pid);
+void stray_host_busy(int32_t pid);
 
 uint32_t stray_unowned(void);
 /* The worker stops: SIGKILL to the strays that are nobody's. */

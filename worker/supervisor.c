@@ -19,6 +19,7 @@
 #include "worker/agentlink.h"
 #include "worker/capture.h"
 #include "worker/ending.h"
+#include "worker/host.h"
 #include "worker/orphan.h"
 #include "worker/slog.h"
 #include "worker/slot.h"
@@ -34,7 +35,8 @@
 #define BOOT_LOOK_US (1 * (int64_t)US_PER_S)
 #define DEAF_US      (5 * (int64_t)US_PER_S) /* an agent without HELLO does not get SIGTERM in time */
 
-enum event { EVENT_SIGNAL, EVENT_LISTEN, EVENT_AGENT };
+enum event { EVENT_SIGNAL, EVENT_LISTEN, EVENT_AGENT, EVENT_HOST /* and the slot's number */ };
+#define EVENTS_A_TURN 64
 
 static const struct supervisor_options *options;
 static struct statedir dir;
@@ -104,6 +106,8 @@ static void init(void) {
     slot_capacity = options->capacity;
     capture_init(dir.out_fd, output_max);
     stray_init(dir.incarnation);
+    host_init(epoll_fd, EVENT_HOST, dir.incarnation,
+              options->host_idle_ms ? (int64_t)options->host_idle_ms * US_PER_MS : HOST_IDLE_US);
     ending_done = agentlink_exit;
     orphan_init(options->orphan_policy == SUPERVISOR_ORPHANS_KEEP, options->orphan_margin_ms);
     agentlink_init(&identity);
@@ -128,6 +132,7 @@ static void stop(uint32_t why) {
     stopping_us = ustime_mono();
     agentcare_retire();
     ending_request_all(why, STOP_GRACE_MS);
+    host_dismiss_all(false);
 }
 
 static void told_to_stop(const char *whose) {
@@ -170,6 +175,7 @@ static int64_t orphans_end_us(void) {
 }
 
 static void run_timers(int64_t now_us) {
+    host_timers(now_us);
     ending_timers(now_us);
     capture_timer(now_us);
     agentcare_timers(now_us);
@@ -189,6 +195,7 @@ static int sleep_ms(void) {
         return 0;
     int64_t now_us = ustime_mono(), orphans_us = orphans_end_us();
     const int64_t deadlines[] = {ending_deadline(),
+                                 host_deadline(),
                                  capture_deadline(),
                                  agentcare_deadline(),
                                  orphans_us == INT64_MAX ? orphans_us : now_us + BOOT_LOOK_US,
@@ -212,7 +219,7 @@ static bool stopped(int64_t now_us) {
         slog("%u tasks do not die of SIGKILL: leaving them", slot_running);
         return true;
     }
-    if (slot_running)
+    if (slot_running || host_left())
         return false;
     if (agentcare_alive() && agentlink_fd() >= 0 && now_us - stopping_us < AGENT_LEAVE_US)
         return false;
@@ -224,17 +231,20 @@ static bool stopped(int64_t now_us) {
 /* ---- The loop. ---- */
 
 static void turn(void) {
-    struct epoll_event events[8];
-    int n = epoll_wait(epoll_fd, events, 8, sleep_ms());
+    static struct epoll_event events[EVENTS_A_TURN];
+    int n = epoll_wait(epoll_fd, events, EVENTS_A_TURN, sleep_ms());
     bool agent = agentlink_busy();
     for (int i = 0; i < n; i++) {
-        if (events[i].data.u32 == EVENT_SIGNAL)
+        if (events[i].data.u32 >= EVENT_HOST)
+            host_readable(events[i].data.u32 - EVENT_HOST);
+        else if (events[i].data.u32 == EVENT_SIGNAL)
             read_signals();
         else if (events[i].data.u32 == EVENT_LISTEN)
             agentcare_accept(listen_fd);
         else
             agent = true;
     }
+    ending_settle();
     if (agent)
         agentcare_readable();
     run_timers(ustime_mono());

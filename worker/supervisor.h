@@ -10,6 +10,7 @@
  *     agentcare   keeps one agent alive
  *     spawn       starts a try; capture: its output files
  *     slot        the table of tries
+ *     host        processes that run one try after the other
  *     ending      how tries end; stray, proctree: with all their processes
  *     statedir    lock, incarnation, socket
  *
@@ -48,6 +49,7 @@ struct supervisor_options {
     enum supervisor_orphans orphan_policy;
     bool leave_when_idle;      /* exit 0 once an agent has gone and no try is held */
     uint32_t orphan_margin_ms; /* before the lease's end; 0: a quarter of the lease, at most 5 s */
+    uint32_t host_idle_ms;     /* how long a host stays without a try; 0: 10 s */
 };
 
 /*

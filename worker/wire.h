@@ -13,6 +13,7 @@
  * it, else the supervisor's own. Each end knows WIRE_VERSION_OLDEST up to WIRE_VERSION; an agent
  * that does not know what WELCOME says leaves with exit code 100.
  *   3  adds struct wire_confine to START, and the failed step to EXIT; nothing else changed
+ *   4  adds struct wire_host to START, `flags` to the end of EXIT, and DISMISS
  *
  * A frame is struct wire_frame followed by `length` bytes. Integers are in host order; structs are
  * copied whole (fixed-width members, no padding: static-asserted). The supervisor trusts the
@@ -41,22 +42,24 @@
 
 #include <stdint.h>
 
-#define WIRE_VERSION          3u
+#define WIRE_VERSION          4u
 #define WIRE_VERSION_OLDEST   2u
 #define WIRE_VERSION_CONFINED 3u /* from here on START may have WIRE_START_CONFINED */
+#define WIRE_VERSION_HOST     4u /* and WIRE_START_HOST */
 #define WIRE_FRAME_MAX        (4u * 1024u * 1024u) /* largest payload */
 #define WIRE_NOTE_MAX         1024u
 
 enum wire_type {
     /* agent to supervisor */
     WIRE_HELLO = 1, /* struct wire_hello */
-    WIRE_START, /* struct wire_start, what confines it if flagged, then note, cwd, argv strings, env
-                   strings (NUL-terminated) */
-    WIRE_KILL,  /* struct wire_kill */
-    WIRE_ACK,   /* struct wire_ack */
-    WIRE_LEASE, /* struct wire_lease: Redis renewed the lease until then */
-    WIRE_BYE,   /* struct wire_bye: the agent is about to exit on purpose */
-    WIRE_ALIVE, /* struct wire_alive: answers PING; or says that it may be quiet for a while */
+    WIRE_START,   /* struct wire_start, struct wire_host and what confines it if flagged, then note,
+                     cwd, argv strings, env strings (NUL-terminated) */
+    WIRE_KILL,    /* struct wire_kill */
+    WIRE_ACK,     /* struct wire_ack */
+    WIRE_LEASE,   /* struct wire_lease: Redis renewed the lease until then */
+    WIRE_BYE,     /* struct wire_bye: the agent is about to exit on purpose */
+    WIRE_ALIVE,   /* struct wire_alive: answers PING; or says that it may be quiet for a while */
+    WIRE_DISMISS, /* struct wire_dismiss: all idle hosts go */
     /* supervisor to agent */
     WIRE_WELCOME = 64, /* struct wire_welcome */
     WIRE_TASK,         /* struct wire_task, then note */
@@ -96,6 +99,7 @@ struct wire_welcome {
     1u /* argv[0] is looked up in PATH; when that fails, fallback_argc applies */
 #define WIRE_START_WAIT_LEFTOVER 2u /* the try ends when its last process ends, not its first */
 #define WIRE_START_CONFINED      4u /* struct wire_confine follows, CPUs, cgroup, procs */
+#define WIRE_START_HOST          8u /* struct wire_host follows, before that */
 
 struct wire_start {
     uint32_t slot;
@@ -114,6 +118,17 @@ struct wire_start {
                       try: daemons of it are known by it. PWD, DISTCOMP_STATE_DIR and
                          DISTCOMP_INCARNATION are set by the supervisor, whatever is sent */
     uint32_t strings_len; /* bytes of all argv, fallback and env strings with their NULs */
+};
+
+/*
+ * A try for a host (docs/kernels.md; hostwire.h): a process that stays in the slot when the try has
+ * ended, for the next with the same key. The program is started with its first two arguments; all
+ * of them, the directory and the environment go to it as one message, and so does a START that
+ * finds an idle host of its key in its slot. No fallback, not DIRECT; the message's length is
+ * bounded by HOST_MESSAGE_MAX, else it is a failed start (ARGUMENTS).
+ */
+struct wire_host {
+    uint64_t key; /* what a process cannot change later, hashed; 0: it ends with the try */
 };
 
 #define WIRE_CPUS_MAX   512u /* bytes of a set of CPUs */
@@ -201,6 +216,11 @@ struct wire_alive {
     uint64_t quiet_ms; /* it may say nothing for so long; 0: it goes on as ever */
 };
 
+struct wire_dismiss {
+    uint32_t kill; /* 1: SIGKILL, memory is short; 0: by end of file, and SIGKILL 2 s later */
+    uint32_t padding;
+};
+
 enum wire_bye_mode {
     WIRE_BYE_RESTART = 0, /* start a new agent at once (upgrade); tasks go on */
     WIRE_BYE_STOP,        /* the worker is done: end what still runs, then exit 0 */
@@ -231,10 +251,15 @@ struct wire_exit {
     uint32_t leftovers; /* processes that were still there after the main one and were ended */
     uint64_t start_wall_ms, end_wall_ms; /* Unix time */
     uint64_t wall_us;                    /* monotonic */
-    uint64_t user_us, system_us;         /* of all processes that were waited for */
-    uint64_t maxrss_kib;                 /* of the largest single process */
-    uint64_t out_bytes, err_bytes;       /* sizes of the output files, holes included */
+    uint64_t user_us, system_us; /* of all processes that were waited for; of a host, in this try */
+    uint64_t maxrss_kib;         /* of the largest single process */
+    uint64_t out_bytes, err_bytes; /* sizes of the output files, holes included */
+    /* From WIRE_VERSION_HOST on; WIRE_EXIT_OLD_BYTES are sent to an older agent. */
+    uint32_t flags;
+    uint32_t padding;
 };
+#define WIRE_EXIT_OLD_BYTES  88u
+#define WIRE_EXIT_HOST_STAYS 1u /* flags: process `pid` waits in the slot for the next try */
 
 /* A used slot, for a new agent: running when running is 1, else ended (its EXIT follows READY). */
 struct wire_task {

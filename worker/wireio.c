@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <limits.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -22,7 +23,10 @@ static_assert(sizeof(struct wire_lease) == 16, "wire_lease");
 static_assert(sizeof(struct wire_alive) == 8, "wire_alive");
 static_assert(sizeof(struct wire_bye) == 8, "wire_bye");
 static_assert(sizeof(struct wire_started) == 16, "wire_started");
-static_assert(sizeof(struct wire_exit) == 88, "wire_exit");
+static_assert(sizeof(struct wire_exit) == 96, "wire_exit");
+static_assert(offsetof(struct wire_exit, flags) == WIRE_EXIT_OLD_BYTES, "an older wire_exit");
+static_assert(sizeof(struct wire_host) == 8, "wire_host");
+static_assert(sizeof(struct wire_dismiss) == 8, "wire_dismiss");
 static_assert(sizeof(struct wire_task) == 24, "wire_task");
 static_assert(sizeof(struct wire_signal) == 8, "wire_signal");
 
@@ -151,16 +155,31 @@ static bool parse_confine(const uint8_t *at, size_t len, struct wire_start_view 
            names_good(view->procs, c->procs_len, c->procs_count);
 }
 
+/* *at is moved behind it. */
+static bool parse_host(const uint8_t *payload, size_t len, struct wire_start_view *view,
+                       size_t *at) {
+    const struct wire_start *h = &view->head;
+    if (len - *at < sizeof view->host || h->argc < 2 || h->fallback_argc ||
+        (h->flags & WIRE_START_DIRECT))
+        return false;
+    memcpy(&view->host, payload + *at, sizeof view->host);
+    *at += sizeof view->host;
+    return true;
+}
+
 bool wire_parse_start(const uint8_t *payload, size_t len, struct wire_start_view *view) {
     struct wire_start *h = &view->head;
     *view = (struct wire_start_view){.cpus = payload};
     if (len < sizeof *h)
         return false;
     memcpy(h, payload, sizeof *h);
-    const uint32_t known = WIRE_START_DIRECT | WIRE_START_WAIT_LEFTOVER | WIRE_START_CONFINED;
+    const uint32_t known =
+        WIRE_START_DIRECT | WIRE_START_WAIT_LEFTOVER | WIRE_START_CONFINED | WIRE_START_HOST;
     size_t at = sizeof *h, confined = 0;
-    if ((h->flags & ~known) || ((h->flags & WIRE_START_CONFINED) &&
-                                !parse_confine(payload + at, len - at, view, &confined)))
+    if ((h->flags & ~known) ||
+        ((h->flags & WIRE_START_HOST) && !parse_host(payload, len, view, &at)) ||
+        ((h->flags & WIRE_START_CONFINED) &&
+         !parse_confine(payload + at, len - at, view, &confined)))
         return false;
     at += confined;
     uint64_t whole = (uint64_t)at + h->note_len + h->cwd_len + h->strings_len;

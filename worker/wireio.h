@@ -43,7 +43,8 @@ int wireio_flush(struct wireio *io);
  * versions that we know send it: what is new is flagged. */
 struct wire_start_view {
     struct wire_start head;
-    struct wire_confine confine; /* all zero when there is none */
+    struct wire_host host;       /* all zero when there is none */
+    struct wire_confine confine; /* likewise */
     const uint8_t *cpus;         /* confine.cpus_len bytes, not aligned */
     const char *cgroup;          /* NULL, or absolute and NUL-terminated */
     const char *procs;           /* confine.procs_count strings, absolute; each ends with NUL */

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
+#include "common/nearest.h"
 #include "manager/chain.h"
-#include "manager/nearest.h"
 
 #define WORDS_MAX 10
 

@@ -1,4 +1,4 @@
-#include "manager/nearest.h"
+#include "common/nearest.h"
 
 #include <string.h>
 

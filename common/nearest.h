@@ -5,8 +5,8 @@
  *     for each name: nearest_try(&near, name);
  *     if (near.best) …
  */
-#ifndef DISTCOMP_MANAGER_NEAREST_H
-#define DISTCOMP_MANAGER_NEAREST_H
+#ifndef DISTCOMP_NEAREST_H
+#define DISTCOMP_NEAREST_H
 
 #include <stddef.h>
 

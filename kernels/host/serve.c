@@ -1,0 +1,223 @@
+#include "kernels/host/serve.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/buf.h"
+#include "kernels/host/hostenv.h"
+#include "kernels/host/plugin.h"
+#include "kernels/host/try.h"
+#include "kernels/host/tryuse.h"
+#include "kernels/host/watch.h"
+
+#define ARGUMENTS 3u /* the program's name, "serve", KERNEL key=value ... */
+#define FILES     2  /* standard output and error */
+
+static struct {
+    int fd;
+    int start_dir;
+    struct buf cwd, pwd; /* where it is, "" at the start; the variable PWD */
+    time_t moved_s;      /* when it last changed there; monotonic */
+    char message[HOST_MESSAGE_MAX + 1];
+} serve = {.cwd = BUF_INIT, .pwd = BUF_INIT};
+
+/* --- a request ---------------------------------------------------------------------------------
+ */
+
+/* The string after this one; NULL when it has no end. */
+static const char *after(const char *string, const char *end) {
+    const char *nul = string < end ? memchr(string, '\0', (size_t)(end - string)) : NULL;
+    return nul ? nul + 1 : NULL;
+}
+
+bool serve_read(const char *message, size_t len, struct serve_request *request, const char **why) {
+    const char *at = message + sizeof request->head, *end = message + len;
+    *why = "it is cut off";
+    if (len < sizeof request->head)
+        return false;
+    memcpy(&request->head, message, sizeof request->head);
+    *why = "it is of another version";
+    if (request->head.version != HOST_VERSION)
+        return false;
+    *why = "its strings are not what its head says";
+    request->cwd = request->head.cwd_len ? at : NULL;
+    if (request->cwd) {
+        at = after(at, end);
+        if (!at || at - request->cwd != (ptrdiff_t)request->head.cwd_len + 1)
+            return false;
+    }
+    if (request->head.argc != ARGUMENTS)
+        return false;
+    for (uint32_t i = 0; i < ARGUMENTS && at; i++) {
+        request->text = at;
+        at = after(at, end);
+    }
+    request->env = at;
+    for (uint32_t i = 0; i < request->head.envc && at; i++)
+        at = after(at, end);
+    return at == end;
+}
+
+/* Descriptors that came with a message; those that nobody asked for are closed. False: too few. */
+static bool take_files(struct msghdr *message, bool wanted) {
+    int files[FILES] = {-1, -1};
+    struct cmsghdr *control = CMSG_FIRSTHDR(message);
+    size_t count = 0;
+    if (control && control->cmsg_level == SOL_SOCKET && control->cmsg_type == SCM_RIGHTS) {
+        count = (control->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        memcpy(files, CMSG_DATA(control), (count < FILES ? count : FILES) * sizeof(int));
+    }
+    bool good = !wanted || (count == FILES && dup2(files[0], STDOUT_FILENO) >= 0 &&
+                            dup2(files[1], STDERR_FILENO) >= 0);
+    for (size_t i = 0; i < FILES; i++)
+        if (files[i] >= 0)
+            close(files[i]);
+    return good;
+}
+
+/* Bytes of the next message in serve.message; 0: end of file; -1: why. */
+static ssize_t receive(struct serve_request *request, const char **why) {
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(FILES * sizeof(int))];
+    } control;
+    struct iovec bytes = {serve.message, HOST_MESSAGE_MAX};
+    struct msghdr message = {.msg_iov = &bytes,
+                             .msg_iovlen = 1,
+                             .msg_control = &control,
+                             .msg_controllen = sizeof control};
+    watch_idle(true);
+    ssize_t len;
+    do
+        len = recvmsg(serve.fd, &message, MSG_CMSG_CLOEXEC);
+    while (len < 0 && errno == EINTR);
+    watch_idle(false);
+    if (len <= 0)
+        return 0; /* a connection that is reset has ended too */
+    serve.message[len] = '\0';
+    *why = "it is too long";
+    if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ||
+        !serve_read(serve.message, (size_t)len, request, why))
+        return -1;
+    *why = "its files cannot be used";
+    return take_files(&message, request->head.flags & HOST_NEW_FILES) ? len : -1;
+}
+
+/* --- a try -------------------------------------------------------------------------------------
+ */
+
+static time_t seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return now.tv_sec;
+}
+
+/* Goes to the request's directory, when it is another one or may have been made anew since. */
+static bool change_dir(const char *cwd) {
+    time_t now = seconds();
+    if (!strcmp(cwd ? cwd : "", serve.cwd.data) && now == serve.moved_s)
+        return true;
+    buf_clear(&serve.cwd);
+    serve.moved_s = 0;
+    if (cwd ? chdir(cwd) : fchdir(serve.start_dir)) {
+        fprintf(stderr, "kernelHost: cannot change to the task's directory %s: %s\n",
+                cwd ? cwd : "(the worker's)", strerror(errno));
+        return false;
+    }
+    buf_adds(&serve.cwd, cwd ? cwd : "");
+    serve.moved_s = now;
+    return true;
+}
+
+static bool has_variable(const struct serve_request *request, const char *name) {
+    const char *at = request->env;
+    for (uint32_t i = 0; i < request->head.envc; i++, at += strlen(at) + 1)
+        if (!strncmp(at, name, strlen(name)))
+            return true;
+    return false;
+}
+
+static int run_request(const struct serve_request *request) {
+    const char *pwd = NULL;
+    if (request->cwd && !has_variable(request, "PWD=")) {
+        buf_clear(&serve.pwd);
+        buf_addf(&serve.pwd, "PWD=%s", request->cwd);
+        pwd = serve.pwd.data;
+    }
+    hostenv_set(request->env, request->head.envc, pwd);
+    return change_dir(request->cwd) ? try_text(request->text) : TRY_FAILED;
+}
+
+/* False: the supervisor is gone. */
+static bool answer(int code) {
+    struct tryuse use = tryuse_take();
+    struct host_done done = {.version = HOST_VERSION,
+                             .code = code,
+                             .user_us = use.user_us,
+                             .system_us = use.system_us,
+                             .maxrss_kib = use.maxrss_kib};
+    ssize_t sent;
+    do
+        sent = send(serve.fd, &done, sizeof done, MSG_NOSIGNAL);
+    while (sent < 0 && errno == EINTR);
+    return sent == (ssize_t)sizeof done;
+}
+
+/* A try that was asked to end is the host's last. */
+static void leave_if_cancelled(int code) {
+    int number = watch_cancelled();
+    if (!number)
+        return;
+    if (code == TRY_DONE)
+        exit(TRY_DONE);
+    watch_die(number);
+}
+
+int serve_run(int fd) {
+    struct serve_request request;
+    const char *why;
+    ssize_t len;
+    serve.fd = fd;
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    serve.start_dir = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    serve.moved_s = 0;
+    buf_clear(&serve.cwd);
+    watch_start(false);
+    hostenv_start();
+    tryuse_start();
+    while ((len = receive(&request, &why)) > 0) {
+        int code = run_request(&request);
+        leave_if_cancelled(code);
+        if (!answer(code))
+            break;
+        tryuse_settle();
+    }
+    if (len < 0)
+        fprintf(stderr, "kernelHost: a request of the supervisor cannot be read: %s\n", why);
+    plugin_close_all();
+    close(fd);
+    return len < 0 ? SERVE_MALFORMED : 0;
+}
+
+int serve_main(int argc, char **argv) {
+    (void)argv;
+    const char *text = getenv("DISTCOMP_HOST_FD");
+    char *end = NULL;
+    long fd = text ? strtol(text, &end, 10) : -1;
+    if (argc || fd < 0 || !end || *end || fd > INT32_MAX || fcntl((int)fd, F_GETFD) < 0) {
+        fputs("kernelHost: serve is for redisWorker, which starts it with a socket in "
+              "DISTCOMP_HOST_FD; by hand: kernelHost run\n",
+              stderr);
+        return TRY_REFUSED;
+    }
+    unsetenv("DISTCOMP_HOST_FD");
+    hostenv_for_libraries();
+    return serve_run((int)fd);
+}

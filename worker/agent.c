@@ -165,9 +165,11 @@ static void leave_step(struct agent *a) {
                   kv_bool("replicated", replicas_have_all(a)));
         agent_bye(a, WIRE_BYE_STOP, 0);
     } else if (unfinished(a) == 0 && !a->claiming) {
+        if (a->reported_since.ms == 0)
+            a->reported_since = mono_now();
         if (a->leave_since.ms == 0)
-            a->leave_since = mono_now();
-        if (replicas_have_all(a) || mono_diff(mono_now(), a->leave_since) >= LEAVE_MOST_MS)
+            a->leave_since = a->reported_since;
+        if (replicas_have_all(a) || mono_diff(mono_now(), a->reported_since) >= LEAVE_MOST_MS)
             lease_leave(a);
         agent_wake(a, LEAVE_MOST_MS);
     }

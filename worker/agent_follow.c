@@ -78,6 +78,8 @@ static void on_tail(uv_timer_t *timer) {
         struct follow *f = *place;
         const struct run *run = runs_find(&a->runs, f->id);
         if (mono_diff(now, f->until) > 0 || !run) {
+            if (!run) /* reported, or given back, before anybody followed it */
+                redisio_publish(a->redis, f->channel, "x", 1);
             drop(a, place);
             continue;
         }

@@ -109,7 +109,8 @@ struct agent {
     int exit_code;
     bool leaving, left;
     bool ended;            /* the loop is about to end */
-    mono_ms_t leave_since; /* when it began to wait only for its last reports; 0: not yet */
+    mono_ms_t leave_since; /* it ends its tasks, or only waits for its last reports; 0: not yet */
+    mono_ms_t reported_since; /* these are in, and replicas may lack them; 0: not yet */
 
     /* lease */
     char session[17]; /* drawn with each register; what is asked later carries it */

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from fakesupervisor import KILL, READY, FakeSupervisor
+from fakesupervisor import KILL, FakeSupervisor
 
 FAST = {"health_report_interval": "100ms", "lease": "2s"}
 
@@ -13,9 +13,7 @@ FAST = {"health_report_interval": "100ms", "lease": "2s"}
 @pytest.mark.parametrize("version", [1, 1000])
 def test_an_agent_that_does_not_know_its_supervisor_leaves_its_tasks_alone(redis, box, version):
     supervisor = FakeSupervisor(box, redis.url, **FAST)
-    supervisor.welcome(version, used=1)
-    supervisor.task(0, int(time.time() * 1000))
-    supervisor.send(READY)
+    supervisor.welcome(version, [(0, int(time.time() * 1000))])
     assert KILL not in supervisor.rest()
     assert supervisor.agent.wait(30) == 100
 
@@ -24,10 +22,8 @@ def test_an_order_to_leave_that_comes_before_the_tasks(redis, box):
     """It holds for the tasks that the agent is told of afterwards."""
     supervisor = FakeSupervisor(box, redis.url, **FAST)
     supervisor.signal(signal.SIGINT)
-    supervisor.welcome(supervisor.version, used=2)
-    supervisor.task(0, int(time.time() * 1000))
-    supervisor.task(1, int(time.time() * 1000))
-    supervisor.send(READY)
+    now = int(time.time() * 1000)
+    supervisor.welcome(supervisor.version, [(0, now), (1, now)])
     killed = {struct.unpack("=III", supervisor.wait(KILL))[0] for _ in range(2)}
     assert killed == {0, 1}
     supervisor.agent.kill()

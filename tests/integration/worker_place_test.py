@@ -7,7 +7,7 @@ import struct
 import pytest
 
 import harness
-from fakesupervisor import ACK, BYE, EXIT, READY, SIGNAL, START, STARTED, FakeSupervisor
+from fakesupervisor import ACK, BYE, EXIT, SIGNAL, START, STARTED, FakeSupervisor
 from harness import Worker, wait_until
 from tasks import Tasks, read
 
@@ -288,7 +288,6 @@ def test_an_agent_under_an_older_supervisor(tasks, redis, queue, box):
     old = FakeSupervisor(box, redis.url, **FAST)
     assert old.version > 2
     old.welcome(2)
-    old.send(READY)
     pinned = tasks.add("true", pin="core", min_cpu=1)
     plain = tasks.add("true", min_cpu=0)
     payload = old.wait(START)
@@ -296,12 +295,12 @@ def test_an_agent_under_an_older_supervisor(tasks, redis, queue, box):
     assert flags & ~3 == 0, "no flag that it would not know"
     assert len(payload) == 48 + note + cwd + strings, "and nothing else"
     assert payload[48 + note + cwd:].count(b"\0") >= argc + envc
-    old.send(STARTED, struct.pack("=IiQ", slot, os.getpid(), 1))
-    old.send(EXIT, struct.pack("=IiiiIIQQQQQQQQ", slot, os.getpid(), 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 0, 0))
+    old.send((STARTED, struct.pack("=IiQ", slot, os.getpid(), 1)))
+    old.send((EXIT, struct.pack("=IiiiIIQQQQQQQQ", slot, os.getpid(), 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 0, 0)))
     plain.wait()
     old.wait(ACK)
     assert pinned.state == "todo", "such a worker does not say that it can"
     assert any("pin" in why for why in queue.json("showTask", pinned.id)["why_not_running"])
-    old.send(SIGNAL, struct.pack("=iI", signal.SIGTERM, 0))
+    old.send((SIGNAL, struct.pack("=iI", signal.SIGTERM, 0)))
     old.wait(BYE)
     assert old.agent.wait(30) == 0

@@ -32,7 +32,10 @@ class FakeSupervisor:
     def frame(self):
         """(kind, payload), or None when the agent has closed."""
         while len(self.bytes) < 8 or len(self.bytes) < 8 + struct.unpack("=II", self.bytes[:8])[1]:
-            more = self.socket.recv(65536)
+            try:
+                more = self.socket.recv(65536)
+            except ConnectionResetError:
+                continue  # it left something unread; what it said before comes all the same
             if not more:
                 return None
             self.bytes += more
@@ -54,17 +57,21 @@ class FakeSupervisor:
             kinds.append(frame[0])
         return kinds
 
-    def send(self, kind, payload=b""):
-        self.socket.sendall(struct.pack("=II", kind, len(payload)) + payload)
+    def send(self, *frames):
+        """Frames (kind, payload), or a kind alone, all at once."""
+        frames = [frame if isinstance(frame, tuple) else (frame, b"") for frame in frames]
+        self.socket.sendall(b"".join(struct.pack("=II", kind, len(payload)) + payload for kind, payload in frames))
 
-    def welcome(self, version, used=0):
-        self.send(WELCOME, struct.pack("=IIIIIIQQQ", version, os.getpid(), 8, used, 0, 0, 0x1234, 0, 1 << 30))
+    def welcome(self, version, tasks=()):
+        """With tries that the agent before this one started: (slot, start in Unix milliseconds)."""
+        self.send((WELCOME, struct.pack("=IIIIIIQQQ", version, os.getpid(), 8, len(tasks), 0, 0, 0x1234, 0, 1 << 30)),
+                  *(self.task(*task) for task in tasks), READY)
 
-    def task(self, slot, start_wall_ms, running=1):
-        """A try that the agent before this one started, with the note that it gave."""
+    def task(self, slot, start_wall_ms):
+        """With the note that an agent gives."""
         note = b"\x01" + b"t%013d" % slot + b"%020x" % slot + struct.pack(
             ">HHIQQIB", 1, 0, 0, 2**64 - 1, 1 << 20, 1000, 0)
-        self.send(TASK, struct.pack("=IiQII", slot, os.getpid(), start_wall_ms, running, len(note)) + note)
+        return TASK, struct.pack("=IiQII", slot, os.getpid(), start_wall_ms, 1, len(note)) + note
 
     def signal(self, number):
-        self.send(SIGNAL, struct.pack("=iI", number, 0))
+        self.send((SIGNAL, struct.pack("=iI", number, 0)))

@@ -188,6 +188,10 @@ $(BIN)/kernels/%.so: $(BUILD)/kernels/plugins/%.o $(LIBKIT)
 $(BUILD)/tests/lib/%: $(BUILD)/tests/lib/%.o $(LIBCOMMON)
 	$(link)
 	$(call say,LINK,$@)$(call link_command)
+# Reads and writes as a kernel does, without a host.
+$(BUILD)/tests/lib/data_copy: $(BUILD)/tests/lib/data_copy.o $(LIBHOST) $(LIBCOMMON)
+	$(link)
+	$(call say,LINK,$@)$(call link_command)
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIBWORKER) $(LIBCOMMON)
 	$(link)
 	$(call say,LINK,$@)$(call link_command)
@@ -204,6 +208,7 @@ $(BUILD)/tests/simulate_test: $(call object,$(filter-out %/main.c,$(SIMULATE)))
 $(BUILD)/tests/fuzz/fuzz_wire: $(patsubst %,worker/%.c,wireio agentlink slot pulse orphan spawn confine \
                                  capture ending host stray proctree procfile)
 $(BUILD)/tests/fuzz/fuzz_wire: FUZZ_FLAGS := -Dclone=fuzz_clone
+$(BUILD)/tests/fuzz/fuzz_npy: kernels/data/npy.c
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(COMMON) $(BUILD)/scripts.c $(BUILD)/flags
 	$(link)
 	$(call say,FUZZ,$@)clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined $(CPPFLAGS_ALL) $(FUZZ_FLAGS) \

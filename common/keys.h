@@ -40,7 +40,9 @@
     X(FAMILIES, "families", "zset", "families by when they were last counted")                     \
     X(RESERVE, "reserve", "hash", "shape: large task that waits, and who is kept free for it")     \
     X(LOAD, "load", "zset", "loads under way by their last batch")                                 \
-    X(OPEN, "open:", "set", "names with dependants to look at when a load closes")
+    X(OPEN, "open:", "set", "names with dependants to look at when a load closes")                 \
+    X(OBJECT, "object:", "hash", "a piece of data: version, size, written, chunks by number")      \
+    X(OBJECT_PART, "object_part:", "hash", "NAME.VERSION: an object that is being written")
 
 enum queue_key {
 #define X(symbol, suffix, type, help) KEY_##symbol,
@@ -48,6 +50,7 @@ enum queue_key {
 #undef X
         QUEUE_KEY_COUNT
 };
+#define QUEUE_KEY_NO_SCRIPTS KEY_OBJECT /* from here on: no script touches them */
 struct queue_key_info {
     const char *suffix, *type, *help;
 };
@@ -61,5 +64,7 @@ extern const struct queue_key_info queue_keys[QUEUE_KEY_COUNT];
 void key_queue(struct buf *out, const char *queue);
 /* Appends a whole key; name is added when the suffix ends in ':'. */
 void key_add(struct buf *out, const char *queue_key, enum queue_key key, const char *name);
+/* Appends the pattern (SCAN MATCH) of all keys with that suffix and any name; "": of all keys. */
+void key_pattern(struct buf *out, const char *queue_key, const char *suffix);
 
 #endif

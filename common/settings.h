@@ -59,6 +59,10 @@
       "most that all outputs in Redis may take, the oldest go first; 0: 5 % of its machine's memory") \
     X(COUNT, wait_replicas, "wait_replicas", "0", 0, 16, NULL, BOTH, \
       "replicas of Redis that must have a load before it is acknowledged, and a result before its worker lets go of it") \
+    X(BYTES, object_max_bytes, "object_max", "512MiB", 1, SETTING_MEM_MAX, NULL, BOTH, \
+      "most that one object may take (redis:NAME of native tasks, putObject)") \
+    X(DURATION, object_ttl_ms, "object_ttl", "7d", 1000, SETTING_YEAR_MS, NULL, BOTH, \
+      "an object that was not written for so long is removed") \
     X(WORD, name, "name", "", 0, 64, NULL, WORKER, "name of this worker; the host name by default") \
     X(CORES, cpus_mcpu, "cpus", "0", 0, 1000000000, NULL, WORKER, "cores to use; 0: all") \
     X(GIB, memory_bytes, "memory", "0", 0, SETTING_MEM_MAX, NULL, WORKER, \

@@ -195,17 +195,19 @@ bool store_counts(struct store *store, struct store_counts *counts, struct buf *
     return true;
 }
 
-/* Keys named after references and loads: no script can list them without a scan. */
+/* Keys named after references, loads and objects: no script can list them without a scan. */
 static bool is_leftover(const struct store *store, struct slice key) {
     size_t prefix = strlen(store->queue_key);
     if (key.len <= prefix || memcmp(key.data, store->queue_key, prefix) != 0 ||
         key.data[prefix] != ':')
         return false;
     const char *rest = key.data + prefix + 1;
-    const char *const kinds[] = {queue_keys[KEY_DEPENDANTS].suffix, queue_keys[KEY_OPEN].suffix};
-    for (size_t i = 0; i < 2; i++)
-        if (strncmp(rest, kinds[i], strlen(kinds[i])) == 0)
+    static const enum queue_key kinds[] = {KEY_DEPENDANTS, KEY_OPEN, KEY_OBJECT, KEY_OBJECT_PART};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        const char *suffix = queue_keys[kinds[i]].suffix;
+        if (strncmp(rest, suffix, strlen(suffix)) == 0)
             return true;
+    }
     return false;
 }
 
@@ -229,12 +231,7 @@ static bool unlink_leftovers(struct store *store, const redisReply *keys, struct
 
 static bool scan_leftovers(struct store *store, struct buf *error) {
     struct buf pattern = BUF_INIT;
-    for (const char *at = store->queue_key; *at; at++) {
-        if (strchr("*?[]\\^-", *at))
-            buf_addc(&pattern, '\\');
-        buf_addc(&pattern, *at);
-    }
-    buf_adds(&pattern, ":*");
+    key_pattern(&pattern, store->queue_key, "");
     char cursor[24] = "0";
     bool ok = true;
     do {

@@ -224,3 +224,13 @@ const struct opt_value *args_next(const struct args *args, const char *name,
             return &args->values[i];
     return NULL;
 }
+
+bool args_match(const struct args *args, const char *name, const char *text, size_t len) {
+    const struct opt_value *value = NULL;
+    while ((value = args_next(args, name, value))) {
+        regmatch_t range = {.rm_so = 0, .rm_eo = (regoff_t)len};
+        if (!regexec(value->as.regex, text, 1, &range, REG_STARTEND))
+            return true;
+    }
+    return false;
+}

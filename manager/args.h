@@ -59,5 +59,7 @@ bool args_has(const struct args *args, const char *name);
  */
 const struct opt_value *args_next(const struct args *args, const char *name,
                                   const struct opt_value *previous);
+/* Whether the text matches one of the regular expressions given as --`name`. */
+bool args_match(const struct args *args, const char *name, const char *text, size_t len);
 
 #endif

@@ -40,6 +40,7 @@
 #include <stdio.h>
 
 #include "common/config.h"
+#include "common/objects.h"
 #include "common/store.h"
 #include "manager/args.h"
 
@@ -60,6 +61,7 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
     X(LOAD, "Bring work")                                                                          \
     X(LOOK, "Look")                                                                                \
     X(CHANGE, "Change tasks")                                                                      \
+    X(OBJECTS, "Objects: data of native tasks in Redis")                                           \
     X(REPAIR, "Repair and tidy up")                                                                \
     X(WORKERS, "Workers")                                                                          \
     X(HELP, "Help")
@@ -124,6 +126,8 @@ struct session {
  * the error has been printed.
  */
 struct store *session_store(struct session *session);
+/* The queue's objects, on the same connection; false when there is none. */
+bool session_objects(struct session *session, struct objects *objects);
 void session_close(struct session *session);
 
 /* One line on stderr: `redisManager VERB: …`. No newline at its end. */
@@ -132,5 +136,12 @@ void session_error(const struct session *session, const char *fmt, ...)
 /* The same for something the user may want to know; nothing when --quiet. */
 void session_note(const struct session *session, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+/*
+ * After a failure in a verb that waits: whether Redis is only away, so that it is worth asking
+ * again; then it is connected to anew if need be, and error is cleared. *told: that has been said
+ * already; the caller clears it once Redis answers.
+ */
+bool session_redis_away(struct session *session, bool *told, struct buf *error);
 
 #endif

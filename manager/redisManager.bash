@@ -1,7 +1,7 @@
 # bash completion for redisManager, written by `redisManager completion bash`.
 # shellcheck shell=bash disable=SC2207
-_redisManager_verbs='initRedis loadTask addTask checkTask checkWorker showTask showFamily taskOutput waitTask exportTask cancelTask holdTask releaseTask setTask cleanup removeFinishedTask moveInProgressTaskToTodo moveFailedTaskToTodo drainWorker resumeWorker stopWorker help completion manual'
-_redisManager_globals=' --redis --redis_host --redis_port --redis_pass --sentinel_pass --redis_db --queue --log_level --log_format --max_retry_per_task --max_losses --retry_backoff --retry_backoff_max --keep_finished --keep_finished_days --keep_output_bytes --wait_replicas --conf --quiet --help --version --task'
+_redisManager_verbs='initRedis loadTask addTask checkTask checkWorker showTask showFamily taskOutput waitTask exportTask cancelTask holdTask releaseTask setTask putObject getObject listObjects removeObject cleanup removeFinishedTask moveInProgressTaskToTodo moveFailedTaskToTodo drainWorker resumeWorker stopWorker help completion manual'
+_redisManager_globals=' --redis --redis_host --redis_port --redis_pass --sentinel_pass --redis_db --queue --log_level --log_format --max_retry_per_task --max_losses --retry_backoff --retry_backoff_max --keep_finished --keep_finished_days --keep_output_bytes --wait_replicas --object_max --object_ttl --conf --quiet --help --version --task'
 _redisManager_options() {
     case $1 in
     initRedis) echo '--help --force --json' ;;
@@ -18,6 +18,10 @@ _redisManager_options() {
     holdTask) echo '--help --name --type --include --exclude --state --priority --worker --limit --dry_run --all --json' ;;
     releaseTask) echo '--help --name --type --include --exclude --state --priority --worker --limit --dry_run --all --json' ;;
     setTask) echo '--help --priority --old_priority --name --type --include --exclude --state --worker --limit --dry_run --all --json' ;;
+    putObject) echo '--help --json' ;;
+    getObject) echo '--help' ;;
+    listObjects) echo '--help --json' ;;
+    removeObject) echo '--help --json' ;;
     cleanup) echo '--help --json' ;;
     removeFinishedTask) echo '--help --older --failed --name --type --include --exclude --worker --limit --dry_run --json' ;;
     moveInProgressTaskToTodo) echo '--help --name --type --include --exclude --worker --limit --dry_run --json' ;;
@@ -54,6 +58,8 @@ _redisManager_value() {
     *.keep_finished_days) COMPREPLY=() ;;
     *.keep_output_bytes) COMPREPLY=() ;;
     *.wait_replicas) COMPREPLY=() ;;
+    *.object_max) COMPREPLY=() ;;
+    *.object_ttl) COMPREPLY=() ;;
     *.conf) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$2")) ;;
     *.quiet) COMPREPLY=($(compgen -W 'true false' -- "$2")); [[ $2 == '' || -n ${COMPREPLY[0]} ]] ;;
     *.taskfile) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$2")) ;;
@@ -120,6 +126,10 @@ _redisManager_operand() {
     holdTask) ;;
     releaseTask) ;;
     setTask) ;;
+    putObject) compopt -o filenames 2>/dev/null; COMPREPLY+=($(compgen -f -- "$2")); ;;
+    getObject) compopt -o filenames 2>/dev/null; COMPREPLY+=($(compgen -f -- "$2")); ;;
+    listObjects) ;;
+    removeObject) ;;
     cleanup) ;;
     removeFinishedTask) ;;
     moveInProgressTaskToTodo) ;;

@@ -155,17 +155,6 @@ static bool match_name(const struct args *args, const struct task *task) {
     return false;
 }
 
-/* Whether the command matches any expression given as --`name`. */
-static bool match_any(const struct args *args, const char *name, const struct task *task) {
-    for (const struct opt_value *value = args_next(args, name, NULL); value;
-         value = args_next(args, name, value)) {
-        regmatch_t range = {.rm_so = 0, .rm_eo = (regoff_t)task->params_len};
-        if (!regexec(value->as.regex, task->params, 1, &range, REG_STARTEND))
-            return true;
-    }
-    return false;
-}
-
 bool select_match(const struct select *select, const char *id, const struct task_head *head,
                   const struct task *task, const char *worker, size_t worker_len) {
     const struct args *args = select->args;
@@ -185,9 +174,9 @@ bool select_match(const struct select *select, const char *id, const struct task
         return true;
     if (!match_name(args, task))
         return false;
-    if (args_given(args, "include") && !match_any(args, "include", task))
+    if (args_given(args, "include") && !args_match(args, "include", task->params, task->params_len))
         return false;
-    return !match_any(args, "exclude", task);
+    return !args_match(args, "exclude", task->params, task->params_len);
 }
 
 bool select_needs_worker(const struct select *select) {

@@ -18,6 +18,17 @@ struct store *session_store(struct session *session) {
     return session->store;
 }
 
+bool session_objects(struct session *session, struct objects *objects) {
+    const struct store *store = session_store(session);
+    if (!store)
+        return false;
+    *objects = (struct objects){.link = store->link,
+                                .queue_key = store->queue_key,
+                                .max_bytes = session->config->object_max_bytes,
+                                .ttl_ms = session->config->object_ttl_ms};
+    return true;
+}
+
 void session_close(struct session *session) {
     if (session->store)
         store_close(session->store);
@@ -52,4 +63,18 @@ void session_note(const struct session *session, const char *fmt, ...) {
     va_start(args, fmt);
     print_line(session, fmt, args);
     va_end(args);
+}
+
+bool session_redis_away(struct session *session, bool *told, struct buf *error) {
+    struct link *link = session->store->link;
+    if (!link_broken(link) && !link_fault_passes(link_fault(link)))
+        return false;
+    if (!*told)
+        session_note(session, "%s; waiting for it to come back", error->data);
+    *told = true;
+    buf_clear(error);
+    if (link_broken(link))
+        link_reopen(link, error);
+    buf_clear(error);
+    return true;
 }

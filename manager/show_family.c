@@ -31,20 +31,11 @@ struct gather {
     struct families families;
 };
 
-static bool matches(const struct args *args, const char *name, struct slice key) {
-    const struct opt_value *value = NULL;
-    while ((value = args_next(args, name, value))) {
-        regmatch_t range = {.rm_so = 0, .rm_eo = (regoff_t)key.len};
-        if (!regexec(value->as.regex, key.data, 1, &range, REG_STARTEND))
-            return true;
-    }
-    return false;
-}
-
 static bool gather(const struct store_family *family, void *arg) {
     struct gather *g = arg;
-    if ((!args_given(g->args, "include") || matches(g->args, "include", family->key)) &&
-        !matches(g->args, "exclude", family->key))
+    if ((!args_given(g->args, "include") ||
+         args_match(g->args, "include", family->key.data, family->key.len)) &&
+        !args_match(g->args, "exclude", family->key.data, family->key.len))
         families_add(&g->families, family);
     return true;
 }

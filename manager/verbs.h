@@ -23,6 +23,10 @@
     X(hold_task) \
     X(release_task) \
     X(set_task) \
+    X(put_object) \
+    X(get_object) \
+    X(list_objects) \
+    X(remove_object) \
     X(cleanup) \
     X(remove_finished_task) \
     X(move_in_progress_task_to_todo) \

@@ -244,19 +244,10 @@ static int print_end(struct wait *w, bool timed_out) {
 /* --- waiting ------------------------------------------------------------------------------------
  */
 
-/* Whether it may be tried again: Redis was lost while we waited, not refused at the start. */
+/* Redis was lost while we waited, not refused at the start. */
 static bool redis_lost(struct wait *w, struct buf *error) {
-    if (!link_broken(w->store->link) && !link_fault_passes(link_fault(w->store->link)))
-        return false;
-    if (!w->told_away) {
-        buf_adds(error, "; waiting for it to come back");
-        tell(w, &w->told_away, error->data);
-    }
-    buf_clear(error);
-    if (link_broken(w->store->link))
-        link_reopen(w->store->link, error);
-    buf_clear(error);
-    return true;
+    progress_hide(w->progress);
+    return session_redis_away(w->session, &w->told_away, error);
 }
 
 static int refuse_unknown(struct wait *w) {

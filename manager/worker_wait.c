@@ -77,21 +77,6 @@ static bool look(struct waiting *w, struct buf *error) {
     return true;
 }
 
-/* Whether it may be tried again. */
-static bool redis_lost(struct waiting *w, struct buf *error) {
-    struct link *link = w->session->store->link;
-    if (!link_broken(link) && !link_fault_passes(link_fault(link)))
-        return false;
-    if (!w->told_away)
-        session_note(w->session, "%s; waiting for it to come back", error->data);
-    w->told_away = true;
-    buf_clear(error);
-    if (link_broken(link))
-        link_reopen(link, error);
-    buf_clear(error);
-    return true;
-}
-
 static int give_up(const struct waiting *w, uint64_t timeout_ms) {
     struct buf text = BUF_INIT;
     units_add_ms(&text, timeout_ms);
@@ -105,7 +90,7 @@ static int give_up(const struct waiting *w, uint64_t timeout_ms) {
 /* One look; -1: not over yet. */
 static int step(struct waiting *w, struct buf *error) {
     if (!look(w, error)) {
-        if (redis_lost(w, error))
+        if (session_redis_away(w->session, &w->told_away, error))
             return -1;
         session_error(w->session, "%s", error->data);
         return EXIT_FAILED;

@@ -2,7 +2,8 @@
 --
 -- ARGV  1 '1' to do it although tasks run
 -- Answer {'running', n} and nothing is changed, or {'ok', tasks that were there}. Keys named after
---       references and loads (dependants:*, open:*) are removed by the caller, who can scan.
+--       references, loads and objects (dependants:*, open:*, object:*, object_part:*) are removed by the
+--       caller, who can scan.
 
 local running = call('HLEN', RUNNING)
 if running > 0 and ARGV[1] ~= '1' then return {'running', running} end

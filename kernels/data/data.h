@@ -29,7 +29,7 @@ struct data_settings {
 };
 
 struct data;
-struct data *data_new(const struct data_settings *settings); /* strings borrowed */
+struct data *data_new(const struct data_settings *with); /* strings borrowed */
 bool data_stat(struct data *data, const char *name, struct kernel_array *array, struct buf *error);
 bool data_read(struct data *data, const char *name, struct kernel_array *array, struct buf *error);
 bool data_read_bytes(struct data *data, const char *name, const char **bytes, size_t *len,

@@ -23,11 +23,12 @@ static struct {
 } env;
 
 void hostenv_start(void) {
-    while (environ && environ[env.base_count])
+    char *none = NULL, **now = environ ? environ : &none;
+    while (now[env.base_count])
         env.base_count++;
     env.base = xcalloc(env.base_count + 1, sizeof *env.base);
     for (size_t i = 0; i < env.base_count; i++)
-        env.base[i] = xstrdup(environ[i]);
+        env.base[i] = xstrdup(now[i]);
     hostenv_set("", 0, NULL);
 }
 

@@ -14,7 +14,7 @@
 #include "common/buf.h"
 
 /* NULL or "": the usual ones. Costs a comparison when the list is what it was. */
-void plugindir_set(const char *list);
+void plugindir_set(const char *text);
 /* Grows with each list that differs from the one before. */
 unsigned plugindir_number(void);
 /* The directories in their order, valid until the next plugindir_set; "" after the last. */

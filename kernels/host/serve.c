@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -144,6 +145,35 @@ static bool has_variable(const struct serve_request *request, const char *name) 
     return false;
 }
 
+/* Parameters that were too long for a message. */
+static bool read_text(const char *path, struct buf *text) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : 1;
+    while (n > 0) {
+        buf_reserve(text, HOST_MESSAGE_MAX);
+        n = read(fd, text->data + text->len, HOST_MESSAGE_MAX);
+        text->len += n > 0 ? (size_t)n : 0;
+        text->data[text->len] = '\0';
+    }
+    if (n < 0)
+        fprintf(stderr, "kernelHost: the parameters' file %s cannot be read: %s\n", path,
+                strerror(errno));
+    if (fd >= 0)
+        close(fd);
+    return n == 0;
+}
+
+static int run_text(const char *text) {
+    if (*text != '@')
+        return try_text(text, strlen(text));
+    struct buf long_text = BUF_INIT;
+    int code = TRY_FAILED;
+    if (read_text(text + 1, &long_text))
+        code = try_text(long_text.data, long_text.len);
+    buf_free(&long_text);
+    return code;
+}
+
 static int run_request(const struct serve_request *request) {
     const char *pwd = NULL;
     if (request->cwd && !has_variable(request, "PWD=")) {
@@ -152,17 +182,24 @@ static int run_request(const struct serve_request *request) {
         pwd = serve.pwd.data;
     }
     hostenv_set(request->env, request->head.envc, pwd);
-    return change_dir(request->cwd) ? try_text(request->text) : TRY_FAILED;
+    return change_dir(request->cwd) ? run_text(request->text) : TRY_FAILED;
+}
+
+static bool is_empty(int fd) {
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0;
 }
 
 /* False: the supervisor is gone. */
 static bool answer(int code) {
+    bool silent = is_empty(STDOUT_FILENO) && is_empty(STDERR_FILENO);
     struct tryuse use = tryuse_take();
     struct host_done done = {.version = HOST_VERSION,
                              .code = code,
                              .user_us = use.user_us,
                              .system_us = use.system_us,
-                             .maxrss_kib = use.maxrss_kib};
+                             .maxrss_kib = use.maxrss_kib,
+                             .flags = silent ? HOST_SILENT : 0};
     ssize_t sent;
     do
         sent = send(serve.fd, &done, sizeof done, MSG_NOSIGNAL);

@@ -19,7 +19,7 @@ enum { SERVE_MALFORMED = 100 }; /* exit code: a request of another version, or d
 struct serve_request {
     struct host_request head;
     const char *cwd;  /* NULL: the directory that the host was started in */
-    const char *text; /* KERNEL key=value ... */
+    const char *text; /* KERNEL key=value ..., or @FILE */
     const char *env;  /* head.envc strings */
 };
 /* Checks and reads a message of len bytes, of which one more can be read. Pure. False: why. */

@@ -133,11 +133,13 @@ int try_words(char *const *words, size_t count) {
     return code;
 }
 
-int try_text(const char *text) {
+int try_text(const char *text, size_t len) {
     static struct words words = WORDS_INIT; /* its memory is kept */
     struct buf error = BUF_INIT;
     size_t offset = 0;
-    if (words_split(text, strlen(text), &words, &offset, &error))
+    if (memchr(text, '\0', len))
+        return complain("kernelHost", "the parameters have a NUL byte", TRY_REFUSED);
+    if (words_split(text, len, &words, &offset, &error))
         return try_words(words.argv, words.count);
     fprintf(stderr, "kernelHost: parameters, column %zu: %s\n", offset + 1, error.data);
     buf_free(&error);

@@ -26,7 +26,7 @@ extern const char *(*try_find_redis)(void);
 /* KERNEL key=value ... as words, and the same as one string that is split as a shell does. Whatever
  * is wrong has been written to standard error. Returns the exit code. */
 int try_words(char *const *words, size_t count);
-int try_text(const char *text);
+int try_text(const char *text, size_t len);
 
 /* What it would need; code 0. 1 with a line on standard error: it does not say. */
 int try_estimate(char *const *words, size_t count, struct kernel_estimate *estimate);

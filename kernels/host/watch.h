@@ -22,8 +22,8 @@ void watch_try_ends(void);
 int watch_cancelled(void);
 /* The process may be ended at once from now on: it waits for work. Dies if it was asked to before.
  */
-void watch_idle(bool idle);
+void watch_idle(bool now);
 /* Dies of that signal. */
-void watch_die(int signal) __attribute__((noreturn));
+void watch_die(int number) __attribute__((noreturn));
 
 #endif

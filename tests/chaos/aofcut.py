@@ -9,8 +9,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from scriptqueue import DIGITS
+
 LOSS_S = 2.0  # everysec: at most so much
 SAMPLE_S = 0.02
+MULTI, EXEC = b"*1\r\n$5\r\nMULTI\r\n", b"*1\r\n$4\r\nEXEC\r\n"
+TASK_ID = re.compile(rf"\r\n([{DIGITS}]{{14}})".encode())
 
 
 @dataclass
@@ -20,6 +24,7 @@ class Cut:
     bytes: int
     records: int
     torn: bool     # the last record that is left is half of one
+    ids: frozenset  # the tasks that what is lost speaks of
 
 
 def newest(directory):
@@ -99,6 +104,14 @@ def record_ends(data, start):
     return ends
 
 
+def task_ids(data, size):
+    """The tasks that what is lost with an end at `size` speaks of, in arguments that are an id or begin with one."""
+    begin = data.rfind(MULTI, 0, size)
+    if begin >= 0 and EXEC not in data[begin:size]:
+        size = begin  # of a transaction that is not whole nothing is run
+    return frozenset(id.decode() for id in TASK_ID.findall(data, size))
+
+
 def mend(manifest):
     """Cuts off the transaction that is not whole. Redis 7 by itself cuts off its torn record only and goes on writing
     behind the others, so that its next start runs half a script (valkey-io/valkey#4342)."""
@@ -125,4 +138,4 @@ def cut(directory, sampler, killed, dice):
         aof.truncate(size + 3 if torn else size)
     if torn:
         mend(file.parent / "appendonly.aof.manifest")
-    return Cut(since, killed, len(data) - size, len(ends) - 1 - chosen, torn)
+    return Cut(since, killed, len(data) - size, len(ends) - 1 - chosen, torn, task_ids(data, size))

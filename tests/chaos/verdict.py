@@ -69,9 +69,10 @@ class History:
     held_up: dict = field(default_factory=dict)  # worker: [(from, to)] it was stopped, or its network was
     told: dict = field(default_factory=dict)  # (id, try, worker): when its worker was told that its end is recorded
 
-    def cut_over(self, since, until):
-        """An AOF tail was lost that had something of this time in it."""
-        return any(cut.since - SLACK_S <= until and since <= cut.until + SLACK_S for cut in self.cuts)
+    def forgot(self, id, since, until):
+        """An AOF tail was lost that had something of this task and of this time in it."""
+        return any(id in cut.ids and cut.since - SLACK_S <= until and since <= cut.until + SLACK_S
+                   for cut in self.cuts)
 
     def answered(self, worker, when):
         """The earliest that Redis may have answered what this worker saw at that time: an answer waits in a socket
@@ -82,10 +83,10 @@ class History:
         return when
 
     def forgot_start(self, run):
-        return self.cut_over(self.answered(run.worker, run.start) - SLACK_S, run.start)
+        return self.forgot(run.id, self.answered(run.worker, run.start) - SLACK_S, run.start)
 
-    def forgot_end(self, worker, told):
-        return self.cut_over(self.answered(worker, told) - 1, told + 1)
+    def forgot_end(self, id, worker, told):
+        return self.forgot(id, self.answered(worker, told) - 1, told + 1)
 
 
 class Verdict:
@@ -159,11 +160,11 @@ class Verdict:
         if any(when >= run.start - SLACK_S for when in self.history.requeued.get(id, [])):
             return "asked"
         # Its claim, or whatever was recorded of its end, lay in a lost tail.
-        if self.history.forgot_start(run) or self.history.cut_over(run.end, run.end + 3 + SLACK_S):
+        if self.history.forgot_start(run) or self.history.forgot(id, run.end, run.end + 3 + SLACK_S):
             return "aof"
         # It ended while Redis was away, and was recorded much later. (Its agent died before it could tell it again.)
         told = self.history.told.get((id, run.number_of_try, run.worker), [])
-        if any(self.history.forgot_end(run.worker, when) for when in told):
+        if any(self.history.forgot_end(id, run.worker, when) for when in told):
             return "aof"
         if len(self.logs.get(id, [])) >= TRIES_KEPT - 1:
             return "log full"
@@ -278,8 +279,8 @@ def recorded_in_logs(stations, history, wall_to_mono):
         ends.sort()
         for first, second in zip(ends, ends[1:]):
             # What was read late may have been answered before the other, and then be what was forgotten.
-            if history.forgot_end(first[2], first[0]) or history.answered(second[2], second[0]) < first[0] and \
-                    history.forgot_end(second[2], second[0]):
+            if history.forgot_end(task, first[2], first[0]) or history.answered(second[2], second[0]) < first[0] and \
+                    history.forgot_end(task, second[2], second[0]):
                 explained += 1
             else:
                 bad.append(f"task {task} was recorded as finished twice: {first} {second}")

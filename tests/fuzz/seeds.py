@@ -84,8 +84,28 @@ CONFIG = {
 }
 
 
+def npy(shape, descr="'<f8'", fortran=False, version=1, tail=b""):
+    text = f"{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}".encode()
+    text += b" " * (-(10 + len(text) + 1) % 64) + b"\n"
+    return b"\x93NUMPY" + bytes([version, 0]) + struct.pack("<H" if version == 1 else "<I", len(text)) + text + tail
+
+
+NPY = {
+    "matrix": npy("(3, 4)"),
+    "fortran": npy("(3, 4)", "'<f4'", True, tail=bytes(48)),
+    "big_endian": npy("(5,)", "'>i8'"),
+    "one": npy("()", "'=i4'", version=2),
+    "empty": npy("(0, 7)", version=3),
+    "python2": npy("(10L, 3L)"),
+    "eight": npy("(1, 2, 3, 4, 5, 6, 7, 8)"),
+    "too_large": npy("(4611686018427387904, 4)"),
+    "complex": npy("(3,)", "'<c16'"),
+    "records": npy("(3,)", "[('a', '<f4')]"),
+}
+
+
 def main(directory):
-    for fuzzer, seeds in {"fuzz_wire": WIRE, "fuzz_config": CONFIG}.items():
+    for fuzzer, seeds in {"fuzz_wire": WIRE, "fuzz_config": CONFIG, "fuzz_npy": NPY}.items():
         folder = Path(directory, fuzzer)
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in seeds.items():

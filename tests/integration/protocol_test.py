@@ -1,9 +1,11 @@
 """docs/protocol.md against common/keys.h, common/lua and the keys of a live Redis."""
+import os
 import re
+import subprocess
 
 import pytest
 
-from harness import ROOT
+from harness import ROOT, program, wait_until
 from scriptqueue import GIB, q, script_names, script_server  # noqa: F401
 
 PAGE = (ROOT / "docs" / "protocol.md").read_text()
@@ -13,9 +15,9 @@ def section(title):
     return PAGE.split(f"\n## {title}\n")[1].split("\n## ")[0]
 
 
-def documented_keys():
+def documented_keys(title="Keys"):
     """{suffix: type}, a suffix that is followed by a name ending in ':'."""
-    rows = re.findall(r"^\| `([a-z_]+:?)([A-Z]*)` \| (\w+) \|", section("Keys"), re.M)
+    rows = re.findall(r"^\| `([a-z_]+:?)([A-Z.]*)` \| (\w+) \|", section(title), re.M)
     assert all(suffix.endswith(":") == bool(name) for suffix, name, _ in rows)
     return {suffix: type_ for suffix, _, type_ in rows}
 
@@ -34,7 +36,7 @@ def pattern_of(suffix, keys):
 
 def test_keys_are_those_of_keys_h():
     rows = re.findall(r'X\(\w+, "([^"]+)", "(\w+)", "', (ROOT / "common" / "keys.h").read_text())
-    assert dict(rows) == documented_keys()
+    assert dict(rows) == {**documented_keys(), **documented_keys("Objects")}
 
 
 def test_keys_are_those_of_the_scripts():
@@ -109,6 +111,32 @@ def session(q):  # noqa: F811
 def test_keys_of_a_live_redis(session):
     documented = documented_keys()
     assert session == documented, "each that is there is documented, each that is documented was there"
+
+
+def test_objects_of_a_live_redis(queue, redis, box):
+    """Also while one is written: its writer waits for more of its input."""
+    before = set(redis.keys())
+    reading, writing = os.pipe()
+    process = subprocess.Popen([program("redisManager"), "putObject", "a/b", "-", "--redis", redis.url], stdin=reading)
+    os.close(reading)
+    with open(writing, "wb") as pipe:
+        pipe.write(bytes(1 << 20))
+        pipe.flush()
+        wait_until(lambda: set(redis.keys()) - before)
+        [part] = set(redis.keys()) - before
+        assert 0 < redis.command("PTTL", part) <= 600000
+    assert process.wait(30) == 0
+    [whole] = set(redis.keys()) - before
+    seen = {}
+    for key in (part, whole):
+        suffix = key.removeprefix("distcomp:{default}:")
+        name = suffix.split(":", 1)[0] + ":"
+        assert suffix.startswith(name + "a/b")
+        seen[name] = "hash"
+    assert seen == documented_keys("Objects")
+    assert redis.command("TYPE", whole) == b"hash"
+    fields = {field.decode() for field in redis.command("HKEYS", whole)}
+    assert fields == set(re.findall(r"`(\w+)`", PAGE.split("an object: ")[1].split("\n")[0]))
 
 
 def test_fields_of_count_and_worker_are_documented(q, session):  # noqa: F811

@@ -77,7 +77,7 @@ def test_a_bad_file_in_the_chain_empties_nothing(shell):
     assert counts(shell(CHECK)) == (1, 0, 0, 0)
 
 
-@pytest.mark.skipif(not shutil.which("watch"), reason="expected: watch (procps) is not installed")
+@pytest.mark.skipif(not shutil.which("watch"), reason="watch (procps) is not installed")
 def test_under_watch(shell, box):
     """One turn of watch on a terminal; its screen has the counts and the worker table."""
     shell("bash ./redis.sh --dir redis-data")
@@ -114,7 +114,7 @@ def test_words_of_the_originals_booleans(shell):
         assert "true\n" in shell(f"redisManager --task checkTask --todo {true}"), true
 
 
-@pytest.mark.skipif(not all(map(shutil.which, ("gzip", "bzip2", "xz"))), reason="expected: bzip2 or xz is not installed")
+@pytest.mark.skipif(not all(map(shutil.which, ("gzip", "bzip2", "xz"))), reason="bzip2 or xz is not installed")
 def test_the_demo(box):
     """make demo's script: from the task file to a table, and nothing is left running."""
     before = harness.descendants()

@@ -11,7 +11,8 @@ from scriptqueue import ScriptQueue
 VERBS = [["initRedis"], ["loadTask", "task"], ["cancelTask", "--all"], ["holdTask", "--all"],
          ["releaseTask", "--all"], ["setTask", "--all", "--priority", "1"], ["cleanup"], ["removeFinishedTask"],
          ["moveInProgressTaskToTodo"], ["moveFailedTaskToTodo"], ["drainWorker", "--all"],
-         ["resumeWorker", "--all"], ["stopWorker", "w1"], ["addTask", "--", "true"]]
+         ["resumeWorker", "--all"], ["stopWorker", "w1"], ["addTask", "--", "true"],
+         ["putObject", "x", "task"], ["removeObject", "x"]]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import subprocess
 
 import pytest
 
-from harness import Queue, Worker, descendants, is_running, parents, process_state, wait_until
+from harness import Queue, Worker, descendants, is_agent, parents, process_state, wait_until
 from scriptqueue import ScriptQueue
 from tasks import Tasks
 
@@ -83,12 +83,6 @@ class Case:
         return any(task.state in ("finished", "failed") for task in self.all)
 
     def agents(self):
-        def is_agent(pid):
-            try:
-                with open(f"/proc/{pid}/environ", "rb") as environ:
-                    return b"DISTCOMP_AGENT_FD=" in environ.read()
-            except OSError:
-                return False
         return [pid for pid in self.workers() if is_agent(pid)]
 
     def left(self):

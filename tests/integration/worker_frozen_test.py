@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness import descendants, is_running, parents, wait_until
+from harness import agent_of, descendants, is_running, wait_until
 from tasks import Tasks, numbers
 
 FAST = {"health_report_interval": "100ms", "lease": "2s", "retry_backoff": "50ms"}
@@ -27,19 +27,6 @@ def running(tasks, worker, box):
     return w, task, numbers(box / "pids")[0]
 
 
-def agent_of(supervisor):
-    def find():
-        for pid, parent in parents().items():
-            try:
-                with open(f"/proc/{pid}/environ", "rb") as environ:
-                    if parent == supervisor and b"DISTCOMP_AGENT_FD=" in environ.read():
-                        return pid
-            except OSError:
-                pass
-        return None
-    return wait_until(find, what="an agent")
-
-
 def finish(task, box):
     (box / "go").touch()
     task.wait()
@@ -48,7 +35,7 @@ def finish(task, box):
 
 def test_a_stopped_agent_is_replaced_before_its_lease_is_over(running, box):
     w, task, pid = running
-    agent = agent_of(w.pid)
+    agent = agent_of(w)
     os.kill(agent, signal.SIGSTOP)
     wait_until(lambda: not is_running(agent), what="the stopped agent is killed")
     w.wait_event("task_taken_over")
@@ -63,7 +50,7 @@ def test_a_stopped_agent_while_redis_is_away(running, redis, box):
     w.wait_event("redis_down")
     time.sleep(2 * LEASE_S)  # the lease is over, and the agent lives
     assert is_running(pid)
-    agent = agent_of(w.pid)
+    agent = agent_of(w)
     os.kill(agent, signal.SIGSTOP)
     wait_until(lambda: not is_running(agent), what="the stopped agent is killed")
     w.wait_event("task_taken_over")
@@ -75,7 +62,7 @@ def test_a_stopped_agent_while_redis_is_away(running, redis, box):
 
 def test_a_whole_worker_stopped_for_less_than_its_lease(running, box):
     w, task, pid = running
-    agent = agent_of(w.pid)
+    agent = agent_of(w)
     both = w.pid, agent
     for _ in range(4):
         for target in both:

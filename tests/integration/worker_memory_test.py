@@ -38,6 +38,7 @@ def test_use_is_told_and_a_new_agent_goes_on_measuring(tasks, worker, box):
     first = told(tasks, "agent_pid", "info")
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: told(tasks, "agent_pid", "info") != first, 20)
+    tasks.view.redis("HDEL", "worker:w1", "stats")  # the first agent's
     wait_until(lambda: (use_of(tasks, task) or [0, 0])[1] >= 80 * MIB, 20, what=lambda: f"used: {use_of(tasks, task)}")
     assert told(tasks, "mem_held", "stats") == 256 * MIB, "what was held for it is known to the new agent, too"
     (box / "go").touch()

@@ -8,7 +8,7 @@ import pytest
 
 import harness
 from fakesupervisor import ACK, BYE, EXIT, SIGNAL, START, STARTED, FakeSupervisor
-from harness import Worker, wait_until
+from harness import Worker, agent_of, wait_until
 from tasks import Tasks, read
 
 FAST = {"health_report_interval": "100ms", "lease": "2s", "retry_backoff": "50ms",
@@ -31,20 +31,6 @@ def machine(box):
         path.write_text(json.dumps(said))
         return {"inventory": path, **FAST}
     return make
-
-
-def agent_of(worker):
-    def find():
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/stat") as stat, open(f"/proc/{pid}/environ", "rb") as environ:
-                    if int(stat.read().rsplit(")", 1)[1].split()[1]) == worker.pid and \
-                            b"DISTCOMP_AGENT_FD=" in environ.read():
-                        return int(pid)
-            except OSError:
-                continue
-        return None
-    return wait_until(find)
 
 
 def waiting(box, name):

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from harness import is_running, parents, process_state, program, wait_until
+from harness import agent_of, is_running, process_state, program, wait_until
 from tasks import Tasks, numbers
 
 FAST = {"health_report_interval": "100ms", "lease": "2s", "retry_backoff": "50ms"}
@@ -28,21 +28,6 @@ def running(tasks, worker, box):
         task = tasks.add(UNTIL_GO.format(box)).wait("in_progress")
         return w, task, numbers(box / "pids")[0]
     return make
-
-
-def agent_of(w):
-    """The supervisor's child that is the agent."""
-    def find():
-        for pid, parent in parents().items():
-            if parent == w.pid:
-                try:
-                    with open(f"/proc/{pid}/environ", "rb") as environ:
-                        if b"DISTCOMP_AGENT_FD=" in environ.read():
-                            return pid
-                except OSError:
-                    pass
-        return None
-    return wait_until(find, what="an agent")
 
 
 def ran(box):

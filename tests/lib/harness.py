@@ -93,6 +93,14 @@ def is_running(pid):
     return process_state(pid) not in (None, "Z", "X")
 
 
+def is_agent(pid):
+    """Of a redisWorker the agent: not the supervisor, nor a task that is not another program yet."""
+    try:
+        return b"DISTCOMP_AGENT_FD=" in Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False
+
+
 def end_descendants(keep=frozenset()):
     """KILLs everything below this process but `keep`, until nothing is left."""
     end = time.monotonic() + 20
@@ -389,6 +397,13 @@ class Worker:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
+
+
+def agent_of(worker):
+    """The pid of a Worker's agent, once there is one."""
+    def find():
+        return next((pid for pid, parent in parents().items() if parent == worker.pid and is_agent(pid)), None)
+    return wait_until(find, what="an agent")
 
 
 def was_killed_while_checked(path):

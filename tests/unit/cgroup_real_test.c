@@ -1,39 +1,14 @@
 /* cgroup.h and cgdir.h on this machine's hierarchies, with real processes in them. What cannot be
  * made here is skipped, and says why. */
-#include "tests/unit/task_rig.h"
+#include "tests/unit/cgroup_rig.h"
 
-#include "common/log.h"
 #include "worker/cgdir.h"
 #include "worker/procfile.h"
-
-static struct cgroups *open_real(void) {
-    /* The same key in every run: what a failed one left is removed by the next. */
-    struct cgroup_options options = {"", "unit test", getpid(), 8};
-    return cgroups_open(&options);
-}
-
-#define SKIP_UNLESS(condition, why)                                                                \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            print_message("expected: %s\n", why);                                                  \
-            cgroups_close(groups, true);                                                           \
-            skip();                                                                                \
-        }                                                                                          \
-    } while (0)
-
-static void begin(struct cgroups *groups, uint32_t slot, uint64_t memory_bytes, uint32_t mcpu,
-                  struct cgroup_entry *entry) {
-    struct buf error = BUF_INIT;
-    struct cgroup_limits limits = {memory_bytes, mcpu};
-    if (!cgroup_begin(groups, slot, &limits, entry, &error))
-        fail_msg("%s", error.data);
-    buf_free(&error);
-}
 
 /* Born in a version 2 group: known members, daemons too, and one write that ends them all. */
 static void version_2_holds_and_ends_a_tree(void **state) {
     (void)state;
-    struct cgroups *groups = open_real();
+    struct cgroups *groups = open_groups();
     SKIP_UNLESS(cgroups_abilities(groups)->v2, cgroups_abilities(groups)->why);
     struct cgroup_entry entry;
     begin(groups, 3, 0, 0, &entry);
@@ -69,14 +44,14 @@ static void version_2_holds_and_ends_a_tree(void **state) {
 /* A new agent of the same supervisor finds groups and processes again. */
 static void another_agent_takes_groups_over(void **state) {
     (void)state;
-    struct cgroups *groups = open_real();
+    struct cgroups *groups = open_groups();
     SKIP_UNLESS(cgroups_abilities(groups)->v2, cgroups_abilities(groups)->why);
     struct cgroup_entry entry;
     begin(groups, 1, 0, 0, &entry);
     struct task t = task_start(&entry, "hog", "1", NULL);
     cgroup_confirm(groups, 1, t.pid);
     cgroups_close(groups, false);
-    groups = open_real();
+    groups = open_groups();
     cgroup_adopt(groups, 1, t.pid);
     assert_true(cgroup_parts(groups, 1) & CGROUP_MEMBERS);
     assert_false(cgroup_parts(groups, 1) & CGROUP_CPU); /* since when, nobody knows */
@@ -88,7 +63,7 @@ static void another_agent_takes_groups_over(void **state) {
 /* The whole worker's groups, when its supervisor is dead. */
 static void all_groups_are_ended(void **state) {
     (void)state;
-    struct cgroups *groups = open_real();
+    struct cgroups *groups = open_groups();
     SKIP_UNLESS(cgroups_abilities(groups)->v2 || cgroups_abilities(groups)->v1_memory,
                 cgroups_abilities(groups)->why);
     struct cgroup_entry entry;
@@ -113,7 +88,7 @@ static bool counts_memory(const struct cgroups *groups) {
 static void a_memory_limit_is_met(void **state) {
     (void)state;
     SIZES_ARE_TRUE();
-    struct cgroups *groups = open_real();
+    struct cgroups *groups = open_groups();
     SKIP_UNLESS(counts_memory(groups), cgroups_abilities(groups)->why);
     struct cgroup_entry entry;
     begin(groups, 5, 64 * MI, 0, &entry);
@@ -143,7 +118,7 @@ static void a_memory_limit_is_met(void **state) {
 static void page_cache_is_not_memory(void **state) {
     (void)state;
     SIZES_ARE_TRUE();
-    struct cgroups *groups = open_real();
+    struct cgroups *groups = open_groups();
     SKIP_UNLESS(counts_memory(groups), cgroups_abilities(groups)->why);
     char file[128];
     snprintf(file, sizeof file, "%s/big", root);
@@ -174,7 +149,7 @@ static void page_cache_is_not_memory(void **state) {
 
 static void a_cpu_limit_is_set(void **state) {
     (void)state;
-    struct cgroups *groups = open_real();
+    struct cgroups *groups = open_groups();
     SKIP_UNLESS(cgroups_abilities(groups)->v1_cpu, "no cpu hierarchy of version 1 to write to");
     struct cgroup_entry entry;
     begin(groups, 2, 0, 250, &entry);
@@ -194,7 +169,7 @@ static void a_cpu_limit_is_set(void **state) {
 /* Where cgroup.kill is missing, processes that fork while they are killed do not get away. */
 static void version_1_ends_a_tree(void **state) {
     (void)state;
-    struct cgroups *groups = open_real();
+    struct cgroups *groups = open_groups();
     SKIP_UNLESS(cgroups_abilities(groups)->v1_memory, "no memory hierarchy of version 1");
     struct cgroup_entry entry;
     begin(groups, 4, 512 * MI, 0, &entry);
@@ -212,8 +187,6 @@ static void version_1_ends_a_tree(void **state) {
 
 int main(int argc, char **argv) {
     rig_main(argc, argv);
-    log_setup(-1, LOG_ERROR, LOG_PLAIN);
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
     const struct CMUnitTest tests[] = {
         fresh(version_2_holds_and_ends_a_tree),
         fresh(another_agent_takes_groups_over),

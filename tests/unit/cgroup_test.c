@@ -1,8 +1,6 @@
 /* cgroup.h and cgroupfind.h on directories that look like hierarchies; cgroup_real_test.c has those
  * of this machine. */
-#include "tests/unit/task_rig.h"
-
-#include "common/log.h"
+#include "tests/unit/cgroup_rig.h"
 
 #define MOUNTS_V2 "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n"
 
@@ -112,15 +110,6 @@ static void put_slot_files(void) {
     put_slot("memory.peak", "4096\n");
     put_slot("cpu.max", "");
     put_slot("cpu.stat", "usage_usec 1000\nuser_usec 900\n");
-}
-
-static void begin(struct cgroups *groups, uint32_t slot, uint64_t memory_bytes, uint32_t mcpu,
-                  struct cgroup_entry *entry) {
-    struct buf error = BUF_INIT;
-    struct cgroup_limits limits = {memory_bytes, mcpu};
-    if (!cgroup_begin(groups, slot, &limits, entry, &error))
-        fail_msg("%s", error.data);
-    buf_free(&error);
 }
 
 static struct cgroups *open_fake_slot(void) {
@@ -270,6 +259,12 @@ static void systemd_has_to_delegate(void **state) {
     cgroups_close(groups, true);
 }
 
+static bool there(const char *name) {
+    char path[CGROUP_PATH_MAX];
+    snprintf(path, sizeof path, "%s%s", root, name);
+    return access(path, F_OK) == 0;
+}
+
 /* The mount shows a group that we are not in. */
 static void a_group_that_does_not_hold_us_is_not_used(void **state) {
     (void)state;
@@ -280,14 +275,8 @@ static void a_group_that_does_not_hold_us_is_not_used(void **state) {
     groups = cgroups_open(&options);
     assert_false(cgroups_abilities(groups)->v2);
     assert_non_null(strstr(cgroups_abilities(groups)->why, "our own group"));
-    assert_int_not_equal(access(BASE, F_OK), 0);
+    assert_false(there(BASE));
     cgroups_close(groups, false);
-}
-
-static bool there(const char *name) {
-    char path[CGROUP_PATH_MAX];
-    snprintf(path, sizeof path, "%s%s", root, name);
-    return access(path, F_OK) == 0;
 }
 
 static void groups_of_dead_workers_go(void **state) {
@@ -346,8 +335,6 @@ static void recorded_groups_are_ended_when_their_supervisor_is_dead(void **state
 
 int main(int argc, char **argv) {
     rig_main(argc, argv);
-    log_setup(-1, LOG_ERROR, LOG_PLAIN);
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
     const struct CMUnitTest tests[] = {
         fresh(unified_hierarchy_is_found),
         fresh(hybrid_hierarchies_are_found),

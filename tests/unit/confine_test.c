@@ -1,6 +1,6 @@
 /* confine.h: what a START confines a try to, by a real supervisor. What this machine cannot do is
  * skipped, and says why. */
-#include "tests/unit/fake_agent.h"
+#include "tests/unit/supervisor_rig.h"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -12,20 +12,6 @@
 #include "worker/cgroup.h"
 #include "worker/cgroupfind.h"
 #include "worker/wireio.h"
-
-static struct rig r;
-
-static int up(void **state) {
-    (void)state;
-    rig_up(&r, NULL);
-    return 0;
-}
-
-static int down(void **state) {
-    (void)state;
-    rig_down(&r);
-    return 0;
-}
 
 /* A child that shares no memory with us cannot tell which step failed; and limits are not real. */
 #define NOT_UNDER_VALGRIND()                                                                       \
@@ -177,13 +163,15 @@ static void a_group_that_cannot_be_entered(void **state) {
     expect_failure(&s, ENOENT, WIRE_STEP_CGROUP);
 }
 
-/* A version 2 group below our own, or "". */
+/* A version 2 group below our own; skips where none can be made. */
 static void make_v2(char path[CGROUP_PATH_MAX + 32]) {
     static struct cgroup_places places;
     cgroup_find("", &places);
     snprintf(path, CGROUP_PATH_MAX + 32, "%s/distcomp-test.%d", places.v2.path, getpid());
-    if (!places.v2.path[0] || mkdir(path, 0755) != 0)
-        path[0] = 0;
+    if (!places.v2.path[0] || mkdir(path, 0755) != 0) {
+        print_message("expected: no cgroup of version 2 can be made here\n");
+        skip();
+    }
 }
 
 static void expect_birth(const char *path) {
@@ -207,10 +195,6 @@ static void born_in_a_version_2_group(void **state) {
     NOT_UNDER_VALGRIND();
     char path[CGROUP_PATH_MAX + 32];
     make_v2(path);
-    if (!path[0]) {
-        print_message("expected: no cgroup of version 2 can be made here\n");
-        skip();
-    }
     expect_birth(path);
 }
 
@@ -233,10 +217,6 @@ static void moved_there_where_clone3_is_forbidden(void **state) {
     NOT_UNDER_VALGRIND();
     char path[CGROUP_PATH_MAX + 32];
     make_v2(path);
-    if (!path[0]) {
-        print_message("expected: no cgroup of version 2 can be made here\n");
-        skip();
-    }
     rig_make_dir(&r);
     r.before = forbid_clone3;
     rig_supervise(&r, NULL);
@@ -255,7 +235,7 @@ static struct cgroups *open_v1(bool memory) {
     if (!there) {
         print_message("expected: %s\n", can->why);
         cgroups_close(groups, true);
-        return NULL;
+        skip();
     }
     return groups;
 }
@@ -278,8 +258,6 @@ static struct rig_start limited(struct cgroups *groups, struct cgroup_limits lim
 static void memory_limit_ends_a_hog(void **state) {
     (void)state;
     struct cgroups *groups = open_v1(true);
-    if (!groups)
-        skip();
     struct cgroup_entry entry;
     struct rig_start s = limited(groups, (struct cgroup_limits){.memory_bytes = 32 << 20}, &entry,
                                  "head -c 200000000 /dev/zero | tail -c 200000000 | wc -c");
@@ -296,8 +274,6 @@ static void memory_limit_ends_a_hog(void **state) {
 static void cpu_limit_throttles(void **state) {
     (void)state;
     struct cgroups *groups = open_v1(false);
-    if (!groups)
-        skip();
     struct cgroup_entry entry;
     char line[2 * CGROUP_PATH_MAX];
     struct rig_start s = limited(groups, (struct cgroup_limits){.mcpu = 100}, &entry, line);
@@ -442,20 +418,19 @@ static void every_step_has_words(void **state) {
 }
 
 int main(void) {
-#define T(name) cmocka_unit_test_setup_teardown(name, up, down)
     const struct CMUnitTest tests[] = {
-        T(cpus_of_the_task_alone),
-        T(data_limit_of_the_task_alone),
+        fresh(cpus_of_the_task_alone),
+        fresh(data_limit_of_the_task_alone),
         cmocka_unit_test(the_supervisors_own_limit_is_not_raised),
-        T(oom_score_is_there_before_the_program),
-        T(procs_get_a_0),
-        T(a_group_that_cannot_be_entered),
-        T(born_in_a_version_2_group),
+        fresh(oom_score_is_there_before_the_program),
+        fresh(procs_get_a_0),
+        fresh(a_group_that_cannot_be_entered),
+        fresh(born_in_a_version_2_group),
         cmocka_unit_test(moved_there_where_clone3_is_forbidden),
-        T(memory_limit_ends_a_hog),
-        T(cpu_limit_throttles),
-        T(an_older_agent_is_understood),
-        T(a_second_agent_is_told_the_oldest),
+        fresh(memory_limit_ends_a_hog),
+        fresh(cpu_limit_throttles),
+        fresh(an_older_agent_is_understood),
+        fresh(a_second_agent_is_told_the_oldest),
         cmocka_unit_test(every_length_is_checked),
         cmocka_unit_test(every_step_has_words),
     };

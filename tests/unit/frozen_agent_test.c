@@ -3,30 +3,13 @@
  *
  * With --agent MODE this program is an agent that the supervisor under test starts.
  */
-#include "tests/unit/fake_agent.h"
+#include "tests/unit/agent_rig.h"
 
 #include "worker/proctree.h"
 
 #define LEASE_MS 4000
 
-static struct rig r;
-static char self[512];
-static char mode[32];
-static char *agent_argv[] = {self, "--agent", mode, r.dir, NULL};
-
 /* ---- This program as an agent. ---- */
-
-static void append(const char *name, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void append(const char *name, const char *fmt, ...) {
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", r.dir, name);
-    FILE *f = fopen(path, "a");
-    va_list args;
-    va_start(args, fmt);
-    vfprintf(f, fmt, args);
-    va_end(args);
-    fclose(f);
-}
 
 static void say_alive(void) {
     struct wire_alive alive = {0};
@@ -49,14 +32,8 @@ static int first_agent(const char *what) {
     return 9;
 }
 
-static int agent_main(const char *what, const char *dir) {
-    snprintf(r.dir, sizeof r.dir, "%s", dir);
-    r.fd = (int)strtol(getenv("DISTCOMP_AGENT_FD"), NULL, 10);
-    fcntl(r.fd, F_SETFL, 0);
-    append("agents", "%d\n", getpid());
-    char first[256];
-    snprintf(first, sizeof first, "%s/task", dir);
-    if (access(first, F_OK) == 0 && strcmp(what, "freeze-alone") == 0)
+static int agent_main(const char *what) {
+    if (*in_dir("task") && strcmp(what, "freeze-alone") == 0)
         return 3; /* no agent comes up any more */
     rig_hello(&r);
     if (!r.listed[0])
@@ -64,18 +41,6 @@ static int agent_main(const char *what, const char *dir) {
     append("taken", "%d %d\n", r.task[0].started.pid, r.task[0].running);
     rig_bye(&r, WIRE_BYE_STOP, 0);
     return 0;
-}
-
-static const char *in_dir(const char *name) {
-    static char path[256];
-    snprintf(path, sizeof path, "%s/%s", r.dir, name);
-    return rig_file(path, NULL);
-}
-
-static void with_agent(const char *what) {
-    snprintf(mode, sizeof mode, "%s", what);
-    rig_make_dir(&r);
-    rig_supervise(&r, &(struct supervisor_options){.agent_argv = agent_argv});
 }
 
 /* ---- Tests. ---- */
@@ -186,10 +151,9 @@ static void stopped_agent_that_attached_is_killed(void **state) {
 }
 
 int main(int argc, char **argv) {
-    if (argc == 4 && strcmp(argv[1], "--agent") == 0)
-        return agent_main(argv[2], argv[3]);
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[n > 0 ? n : 0] = 0;
+    if (is_agent(argc, argv))
+        return agent_main(argv[2]);
+    find_self();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stopped_agent_is_replaced),
         cmocka_unit_test(hanging_agent_is_replaced),

@@ -1,24 +1,13 @@
 /* gpu.h: cards by a libnvidia-ml.so.1 of the tests (tests/lib/fake_nvml.c). */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/unit/dir_rig.h"
 
 #include <dlfcn.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "worker/gpu.h"
 
 #define G (UINT64_C(1) << 30)
 
-static char root[64], list[128];
 static int64_t clock_ms = 1;
 
 static mono_ms_t fake_mono(void) {
@@ -26,38 +15,23 @@ static mono_ms_t fake_mono(void) {
 }
 
 static void write_list(const char *text) {
-    FILE *file = fopen(list, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
+    put("/list", text);
 }
 
 static int up(void **state) {
     (void)state;
-    const char *tmp = getenv("TMPDIR");
-    char path[128];
-    snprintf(root, sizeof root, "%.40s/gpuXXXXXX", tmp ? tmp : "/tmp");
-    if (!mkdtemp(root))
+    char list[128];
+    if (dir_make() != 0)
         return -1;
     snprintf(list, sizeof list, "%s/list", root);
     setenv("FAKE_NVML", list, 1);
-    snprintf(path, sizeof path, "%s/dev", root);
-    if (mkdir(path, 0700) != 0)
-        return -1;
-    snprintf(path, sizeof path, "%s/dev/nvidiactl", root);
-    FILE *file = fopen(path, "w");
-    return file && fclose(file) == 0 ? 0 : -1;
+    put("/dev/nvidiactl", "");
+    return 0;
 }
 
 static int down(void **state) {
     (void)state;
-    char path[128];
-    remove(list);
-    snprintf(path, sizeof path, "%s/dev/nvidiactl", root);
-    remove(path);
-    snprintf(path, sizeof path, "%s/dev", root);
-    rmdir(path);
-    return rmdir(root);
+    return dir_remove();
 }
 
 /* The library beside this program, opened before gpu.c looks for one of its name. */
@@ -207,8 +181,6 @@ static void cuda_visible_devices(void **state) {
         buf_free(&text);
     }
 }
-
-#define fresh(test) cmocka_unit_test_setup_teardown(test, up, down)
 
 int main(void) {
     const struct clock_source clocks = {.mono = fake_mono};

@@ -1,24 +1,9 @@
 /* Hosts under a real supervisor (worker/host.h): tries one after the other in one process, and how
  * they end. */
-#include "tests/unit/fake_agent.h"
 #include "tests/unit/fake_host.h"
+#include "tests/unit/supervisor_rig.h"
 
 #include "worker/proctree.h"
-
-static struct rig r;
-static char self[512];
-
-static int up(void **state) {
-    (void)state;
-    rig_up(&r, NULL);
-    return 0;
-}
-
-static int down(void **state) {
-    (void)state;
-    rig_down(&r);
-    return 0;
-}
 
 static void start_key(uint32_t slot, uint64_t key, const char *orders) {
     rig_start(&r, &(struct rig_start){.slot = slot,
@@ -566,41 +551,38 @@ static void a_stop_ends_idle_ones(void **state) {
     assert_true(rig_is_gone(pid));
 }
 
-#define under_one(test) cmocka_unit_test_setup_teardown(test, up, down)
-
 int main(int argc, char **argv) {
     fake_host(argc, argv);
-    if (readlink("/proc/self/exe", self, sizeof self - 1) <= 0)
-        return 1;
+    find_self();
     const struct CMUnitTest tests[] = {
-        under_one(one_process_runs_many_tries),
-        under_one(output_is_that_of_its_try),
-        under_one(output_that_was_moved_is_left_alone),
-        under_one(large_output_is_whole_and_goes),
-        under_one(output_that_was_removed_comes_back),
-        under_one(directory_and_environment_are_the_trys),
-        under_one(another_key_gets_another_process),
-        under_one(an_ordinary_try_takes_the_slot),
-        under_one(without_a_key_it_ends_with_its_try),
-        under_one(a_crash_costs_one_try),
-        under_one(exit_is_its_code),
-        under_one(nonsense_is_a_crash),
-        under_one(nonsense_of_an_idle_host_ends_it),
-        under_one(cancel_is_answered),
-        under_one(cancel_is_ignored),
-        under_one(timeout_ends_it),
-        under_one(a_timeout_is_its_trys),
-        under_one(a_kill_after_the_answer_does_nothing),
-        under_one(kills_race_with_answers),
-        under_one(what_it_leaves_behind_is_ended),
-        under_one(a_host_that_died_idle_is_replaced),
-        under_one(dismissed_hosts_go),
-        under_one(one_that_does_not_leave_is_killed),
-        under_one(what_is_too_long_is_a_failed_start),
-        under_one(a_program_that_is_not_there),
-        under_one(many_at_a_time),
-        under_one(a_new_agent_finds_what_runs),
-        under_one(an_older_agent_is_understood),
+        fresh(one_process_runs_many_tries),
+        fresh(output_is_that_of_its_try),
+        fresh(output_that_was_moved_is_left_alone),
+        fresh(large_output_is_whole_and_goes),
+        fresh(output_that_was_removed_comes_back),
+        fresh(directory_and_environment_are_the_trys),
+        fresh(another_key_gets_another_process),
+        fresh(an_ordinary_try_takes_the_slot),
+        fresh(without_a_key_it_ends_with_its_try),
+        fresh(a_crash_costs_one_try),
+        fresh(exit_is_its_code),
+        fresh(nonsense_is_a_crash),
+        fresh(nonsense_of_an_idle_host_ends_it),
+        fresh(cancel_is_answered),
+        fresh(cancel_is_ignored),
+        fresh(timeout_ends_it),
+        fresh(a_timeout_is_its_trys),
+        fresh(a_kill_after_the_answer_does_nothing),
+        fresh(kills_race_with_answers),
+        fresh(what_it_leaves_behind_is_ended),
+        fresh(a_host_that_died_idle_is_replaced),
+        fresh(dismissed_hosts_go),
+        fresh(one_that_does_not_leave_is_killed),
+        fresh(what_is_too_long_is_a_failed_start),
+        fresh(a_program_that_is_not_there),
+        fresh(many_at_a_time),
+        fresh(a_new_agent_finds_what_runs),
+        fresh(an_older_agent_is_understood),
         cmocka_unit_test(idle_hosts_go_after_a_while),
         cmocka_unit_test(they_go_with_the_supervisor),
         cmocka_unit_test(what_they_left_is_found_by_the_next_supervisor),

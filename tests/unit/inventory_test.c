@@ -1,15 +1,5 @@
 /* inventory.h: files that say what a machine has, right and wrong ones. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include "tests/unit/dir_rig.h"
 
 #include "worker/inventory.h"
 
@@ -19,22 +9,19 @@ static char path[128];
 
 static int up(void **state) {
     (void)state;
-    const char *tmp = getenv("TMPDIR");
-    snprintf(path, sizeof path, "%.80s/inventoryXXXXXX", tmp ? tmp : "/tmp");
-    int fd = mkstemp(path);
-    return fd >= 0 ? close(fd) : -1;
+    if (dir_make() != 0)
+        return -1;
+    snprintf(path, sizeof path, "%s/inventory", root);
+    return 0;
 }
 
 static int down(void **state) {
     (void)state;
-    return remove(path);
+    return dir_remove();
 }
 
 static void write_file(const char *text) {
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
+    put("/inventory", text);
 }
 
 static void everything(void **state) {
@@ -175,8 +162,6 @@ static void a_file_that_is_not_there(void **state) {
                         "inventory: unable to open /nowhere/x.json: No such file or directory");
     buf_free(&error);
 }
-
-#define fresh(test) cmocka_unit_test_setup_teardown(test, up, down)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -57,6 +57,7 @@ static void names_are_as_documented(void **state) {
         {KEY_WORKERS, NULL, "Q:workers"},
         {KEY_TODO, "0:0:1000:", "Q:todo:0:0:1000:"},
         {KEY_DEPENDANTS, "n:a", "Q:dependants:n:a"},
+        {KEY_OBJECT, "a/b", "Q:object:a/b"},
     };
     struct buf out = BUF_INIT;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -64,6 +65,17 @@ static void names_are_as_documented(void **state) {
         key_add(&out, "Q", rows[i].key, rows[i].name);
         assert_string_equal(out.data, rows[i].text);
     }
+    buf_free(&out);
+}
+
+static void patterns_match_nothing_else(void **state) {
+    (void)state;
+    struct buf out = BUF_INIT;
+    key_pattern(&out, "distcomp:{a*[b]?}", "object:");
+    assert_string_equal(out.data, "distcomp:{a\\*\\[b\\]\\?}:object:*");
+    buf_clear(&out);
+    key_pattern(&out, "Q", "");
+    assert_string_equal(out.data, "Q:*");
     buf_free(&out);
 }
 
@@ -116,8 +128,8 @@ static void lua_derives_the_same_names(void **state) {
         assert_true(mark_keys(&scripts[i], seen) >= QUEUE_KEY_COUNT / 2);
     }
     for (size_t i = 0; i < QUEUE_KEY_COUNT; i++)
-        if (!seen[i])
-            fail_msg("no script uses %s", queue_keys[i].suffix);
+        if (seen[i] != (i < QUEUE_KEY_NO_SCRIPTS))
+            fail_msg("%s: QUEUE_KEY_NO_SCRIPTS is wrong", queue_keys[i].suffix);
     assert_non_null(strstr(scripts[0].text, "key('" CHANNEL_WAKE "' .. "));
 }
 
@@ -137,6 +149,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_row),
         cmocka_unit_test(names_are_as_documented),
+        cmocka_unit_test(patterns_match_nothing_else),
         cmocka_unit_test(lua_derives_the_same_names),
         cmocka_unit_test(script_table_is_whole),
     };

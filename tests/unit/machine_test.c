@@ -1,16 +1,5 @@
 /* machine.h: what is found, said by an inventory, and made of it by the settings. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include "tests/unit/dir_rig.h"
 
 #include "common/clock.h"
 #include "common/log.h"
@@ -20,50 +9,31 @@
 #define M (UINT64_C(1) << 20)
 #define G (UINT64_C(1) << 30)
 
-static char root[64], path[128];
+static char path[128]; /* of the inventory */
 static int64_t clock_ms = 1;
 
 static mono_ms_t fake_mono(void) {
     return (mono_ms_t){clock_ms};
 }
 
-static void write_at(const char *name, const char *text) {
-    char full[128];
-    snprintf(full, sizeof full, "%s%s", root, name);
-    FILE *file = fopen(full, "w");
-    assert_non_null(file);
-    fputs(text, file);
-    assert_int_equal(fclose(file), 0);
-}
-
 static int up(void **state) {
     (void)state;
-    const char *tmp = getenv("TMPDIR");
-    snprintf(root, sizeof root, "%.40s/machineXXXXXX", tmp ? tmp : "/tmp");
-    if (!mkdtemp(root))
+    if (dir_make() != 0)
         return -1;
-    snprintf(path, sizeof path, "%s/proc", root);
-    if (mkdir(path, 0700) != 0)
-        return -1;
-    write_at("/proc/meminfo", "MemTotal: 16777216 kB\nMemAvailable: 12582912 kB\n");
+    put("/proc/meminfo", "MemTotal: 16777216 kB\nMemAvailable: 12582912 kB\n");
     snprintf(path, sizeof path, "%s/inventory", root);
     return 0;
 }
 
 static int down(void **state) {
     (void)state;
-    remove(path);
-    snprintf(path, sizeof path, "%s/proc/meminfo", root);
-    remove(path);
-    snprintf(path, sizeof path, "%s/proc", root);
-    rmdir(path);
-    return rmdir(root);
+    return dir_remove();
 }
 
 static struct machine *open_with(const char *inventory) {
     struct buf error = BUF_INIT;
     if (inventory)
-        write_at("/inventory", inventory);
+        put("/inventory", inventory);
     struct machine *machine = machine_open(inventory ? path : "", root, &error);
     if (!machine)
         fail_msg("%s", error.data);
@@ -128,7 +98,7 @@ static void flags_win_over_the_inventory(void **state) {
 static void a_bad_inventory_opens_nothing(void **state) {
     (void)state;
     struct buf error = BUF_INIT;
-    write_at("/inventory", "{\"cores\": -1}");
+    put("/inventory", "{\"cores\": -1}");
     assert_null(machine_open(path, root, &error));
     assert_non_null(strstr(error.data, "cores: expected a number of cores"));
     buf_free(&error);
@@ -148,8 +118,8 @@ static void a_changed_inventory_is_read_again(void **state) {
     assert_true(fresh);
     assert_int_equal(count, 2);
     assert_int_equal(machine_available(machine), 4 * G);
-    write_at("/inventory", "{\"memory_available\": \"100MiB\", \"gpus\":"
-                           " [{\"uuid\": \"a\", \"memory\": 9, \"used\": 7}], \"cores\": 3}");
+    put("/inventory", "{\"memory_available\": \"100MiB\", \"gpus\":"
+                      " [{\"uuid\": \"a\", \"memory\": 9, \"used\": 7}], \"cores\": 3}");
     assert_int_equal(machine_available(machine), 100 * M);
     clock_ms += GPUS_REREAD_MS;
     assert_ptr_equal(machine_gpus(machine, &count, &fresh), gpus);
@@ -163,9 +133,9 @@ static void a_changed_inventory_is_read_again(void **state) {
     assert_ptr_equal(machine_topology(machine), topology);
     assert_int_equal(topology->core_count, 3);
     /* One that is bad changes nothing. */
-    write_at("/inventory", "{\"memory_available\": \"1GiB\", \"nonsense\": 1}");
+    put("/inventory", "{\"memory_available\": \"1GiB\", \"nonsense\": 1}");
     assert_int_equal(machine_available(machine), 100 * M);
-    write_at("/inventory", before);
+    put("/inventory", before);
     assert_int_equal(machine_available(machine), 4 * G);
     machine_gpus(machine, &count, NULL);
     assert_false(gpus[1].lost);
@@ -219,8 +189,6 @@ static void shown_as_json_it_is_json(void **state) {
     config_free(&config);
     machine_close(machine);
 }
-
-#define fresh(test) cmocka_unit_test_setup_teardown(test, up, down)
 
 int main(void) {
     const struct clock_source clocks = {.mono = fake_mono};

@@ -4,7 +4,6 @@
 
 #include <poll.h>
 
-#include "common/log.h"
 #include "worker/cgdir.h"
 #include "worker/oomkill.h"
 #include "worker/pressure.h"
@@ -258,7 +257,6 @@ static void counts_from_files(void **state) {
 
 int main(int argc, char **argv) {
     rig_main(argc, argv);
-    log_setup(-1, LOG_ERROR, LOG_PLAIN);
     const struct CMUnitTest tests[] = {
         fresh(nothing_to_open),           fresh(version_2_events), fresh(stall_trigger),
         fresh(version_1_threshold_wakes), fresh(verdicts),         fresh(a_real_kill_is_recognised),

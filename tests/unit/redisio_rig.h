@@ -5,36 +5,23 @@
 #ifndef DISTCOMP_REDISIO_RIG_H
 #define DISTCOMP_REDISIO_RIG_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "tests/unit/dir_rig.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "common/log.h"
 #include "common/script.h"
 #include "worker/redisio.h"
 
-#define RIG_UNUSED __attribute__((unused))
-#define WAIT_MS    20000
-#define CHANNEL    "distcomp:{q}:wake:w"
+#define WAIT_MS 20000
+#define CHANNEL "distcomp:{q}:wake:w"
 
-static char dir[64], sock[96], log_path[96];
+static char sock[96], log_path[96];
 static pid_t server;
 static uv_loop_t loop;
 static uv_timer_t deadline;
@@ -56,7 +43,7 @@ RIG_UNUSED static void start_server(const char *password) {
         dup2(null, 1);
         dup2(null, 2);
         execlp("redis-server", "redis-server", "--port", "0", "--unixsocket", sock, "--save", "",
-               "--dir", dir, "--requirepass", password, (char *)NULL);
+               "--dir", root, "--requirepass", password, (char *)NULL);
         _exit(127);
     }
 }
@@ -192,12 +179,10 @@ RIG_UNUSED static int logged(const char *event, char *line, size_t size) {
 
 RIG_UNUSED static int up(void **state) {
     (void)state;
-    const char *tmp = getenv("TMPDIR");
-    snprintf(dir, sizeof dir, "%.40s/redisioXXXXXX", tmp ? tmp : "/tmp");
-    if (!mkdtemp(dir))
+    if (dir_make() != 0)
         return -1;
-    snprintf(sock, sizeof sock, "%s/r.sock", dir);
-    snprintf(log_path, sizeof log_path, "%s/log", dir);
+    snprintf(sock, sizeof sock, "%s/r.sock", root);
+    snprintf(log_path, sizeof log_path, "%s/log", root);
     int fd = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     log_setup(fd, LOG_INFO, LOG_JSON);
     signal(SIGPIPE, SIG_IGN); /* as the agent does */
@@ -230,12 +215,6 @@ RIG_UNUSED static void serve(void) {
     buf_clear(&events);
 }
 
-RIG_UNUSED static int remove_one(const char *path, const struct stat *st, int kind,
-                                 struct FTW *ftw) {
-    (void)st, (void)kind, (void)ftw;
-    return remove(path);
-}
-
 RIG_UNUSED static int down(void **state) {
     (void)state;
     if (io)
@@ -248,7 +227,7 @@ RIG_UNUSED static int down(void **state) {
     log_setup(2, LOG_ERROR, LOG_PLAIN);
     cmd_free(&cmd);
     buf_free(&events);
-    nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    dir_remove();
     return rc;
 }
 
@@ -264,7 +243,5 @@ RIG_UNUSED static bool send_words(const char *const *words) {
 RIG_UNUSED static bool have_server(void) {
     return system("command -v redis-server >/dev/null") == 0;
 }
-
-#define fresh(test) cmocka_unit_test_setup_teardown(test, up, down)
 
 #endif

@@ -1,18 +1,7 @@
 /* resources.h: what a machine gives, from directories that look like /proc and /sys. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/unit/dir_rig.h"
 
-#include <cmocka.h>
-
-#include <ftw.h>
 #include <sched.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "worker/resources.h"
@@ -20,36 +9,14 @@
 #define MI (UINT64_C(1) << 20)
 #define GI (UINT64_C(1) << 30)
 
-static char root[64];
-
 static struct resource_meter *meter; /* one lives through each test */
 static int64_t clock_ms = 1;
-
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw) {
-    (void)st, (void)kind, (void)ftw;
-    return remove(path);
-}
 
 static int down(void **state) {
     (void)state;
     resource_meter_close(meter);
     meter = NULL;
-    return nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
-/* Writes a file below root, with the directories above it. */
-static void put(const char *name, const char *text) {
-    char path[512];
-    snprintf(path, sizeof path, "%s%s", root, name);
-    for (char *slash = path + strlen(root) + 1; (slash = strchr(slash, '/')); slash++) {
-        *slash = '\0';
-        mkdir(path, 0700);
-        *slash = '/';
-    }
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    assert_int_equal(fclose(f), 0);
+    return dir_remove();
 }
 
 /* Both versions, where distributions mount them. */
@@ -63,9 +30,7 @@ static void put(const char *name, const char *text) {
 /* A machine of 16 GiB with 12 free, and no cgroup. */
 static int up(void **state) {
     (void)state;
-    const char *tmp = getenv("TMPDIR");
-    snprintf(root, sizeof root, "%.40s/resourcesXXXXXX", tmp ? tmp : "/tmp");
-    if (!mkdtemp(root))
+    if (dir_make() != 0)
         return -1;
     put("/proc/meminfo", "MemTotal:       16777216 kB\nMemFree:         1048576 kB\n"
                          "MemAvailable:   12582912 kB\nBuffers:          1000 kB\n");
@@ -359,8 +324,6 @@ static void boot_id_is_one_line(void **state) {
     assert_null(strchr(out.data, '\n'));
     buf_free(&out);
 }
-
-#define fresh(test) cmocka_unit_test_setup_teardown(test, up, down)
 
 int main(void) {
     const struct clock_source clocks = {.mono = fake_mono};

@@ -100,7 +100,7 @@ static void kept_on_another_file_system(void **state) {
     (void)state;
     struct stat here, there;
     char *bytes = many(200000), other[] = "/dev/shm/resultXXXXXX";
-    if (stat(dir, &here) != 0 || stat("/dev/shm", &there) != 0 || here.st_dev == there.st_dev) {
+    if (stat(root, &here) != 0 || stat("/dev/shm", &there) != 0 || here.st_dev == there.st_dev) {
         print_message("expected: /dev/shm is no other file system here\n");
         skip();
     }
@@ -140,11 +140,11 @@ static void a_result_dir_that_cannot_be_is_told(void **state) {
     char *bytes = many(5000);
     static const char *const places[] = {"/missing/above/results", "/file"};
     char file[128];
-    snprintf(file, sizeof file, "%s/file", dir);
+    snprintf(file, sizeof file, "%s/file", root);
     write_file(file, "", 0);
     for (int i = 0; i < 2; i++) {
         struct buf place = BUF_INIT;
-        buf_addf(&place, "%s%s", dir, places[i]);
+        buf_addf(&place, "%s%s", root, places[i]);
         free(result_dir);
         result_dir = buf_detach(&place);
         print(false, bytes, 5000);

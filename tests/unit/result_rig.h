@@ -5,31 +5,17 @@
 #ifndef DISTCOMP_RESULT_RIG_H
 #define DISTCOMP_RESULT_RIG_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
+#include "tests/unit/dir_rig.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "worker/result.h"
 
-#define RIG_UNUSED  __attribute__((unused))
 #define ID          "0123456789abcd"
 #define NONCE       "00112233445566778899"
 #define EXITED(n)   ((n) << 8)
 #define KILLED(sig) (sig)
 
-static char dir[64];
 static struct config config;
 static struct run run;
 static char *state_dir, *result_dir;
@@ -40,17 +26,15 @@ static struct task_output output;
 RIG_UNUSED static int up(void **state) {
     (void)state;
     struct buf path = BUF_INIT;
-    const char *tmp = getenv("TMPDIR");
-    snprintf(dir, sizeof dir, "%.40s/resultXXXXXX", tmp ? tmp : "/tmp");
-    if (!mkdtemp(dir))
+    if (dir_make() != 0)
         return -1;
-    buf_addf(&path, "%s/state", dir);
+    buf_addf(&path, "%s/state", root);
     state_dir = buf_detach(&path);
     mkdir(state_dir, 0700);
     buf_addf(&path, "%s/out", state_dir);
     mkdir(path.data, 0700);
     buf_clear(&path);
-    buf_addf(&path, "%s/results", dir); /* made when it is needed */
+    buf_addf(&path, "%s/results", root); /* made when it is needed */
     result_dir = buf_detach(&path);
     config_defaults(&config);
     free(config.name);
@@ -64,19 +48,13 @@ RIG_UNUSED static int up(void **state) {
     return 0;
 }
 
-RIG_UNUSED static int remove_one(const char *path, const struct stat *st, int kind,
-                                 struct FTW *ftw) {
-    (void)st, (void)kind, (void)ftw;
-    return remove(path);
-}
-
 RIG_UNUSED static int down(void **state) {
     (void)state;
     result_free(&result);
     config_free(&config);
     free(state_dir);
     free(result_dir);
-    return nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return dir_remove();
 }
 
 RIG_UNUSED static void write_file(const char *path, const void *bytes, size_t len) {
@@ -147,7 +125,5 @@ RIG_UNUSED static char *many(size_t len) {
     bytes[len] = '\0';
     return bytes;
 }
-
-#define fresh(test) cmocka_unit_test_setup_teardown(test, up, down)
 
 #endif

@@ -3,27 +3,12 @@
  *
  * With --hidden or --leaderless DIR this program is such a process.
  */
-#include "tests/unit/fake_agent.h"
+#include "tests/unit/supervisor_rig.h"
 
 #include <pthread.h>
 #include <sys/mman.h>
 
 #include "worker/proctree.h"
-
-static struct rig r;
-static char self[512];
-
-static int up(void **state) {
-    (void)state;
-    rig_up(&r, NULL);
-    return 0;
-}
-
-static int down(void **state) {
-    (void)state;
-    rig_down(&r);
-    return 0;
-}
 
 /* ---- This program as a leftover. ---- */
 
@@ -198,14 +183,13 @@ static void environ_says_what_it_knows(void **state) {
 int main(int argc, char **argv) {
     if (argc == 2 && strncmp(argv[1], "--", 2) == 0)
         return leftover_main(argv[1]);
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[n > 0 ? n : 0] = 0;
+    find_self();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(environment_that_is_not_there_yet, up, down),
-        cmocka_unit_test_setup_teardown(no_survivors, up, down),
+        fresh(environment_that_is_not_there_yet),
+        fresh(no_survivors),
         cmocka_unit_test_setup(environment_that_was_cleared_decides, up),
-        cmocka_unit_test_setup_teardown(process_whose_first_thread_has_ended, up, down),
-        cmocka_unit_test_setup_teardown(task_whose_first_thread_has_ended, up, down),
+        fresh(process_whose_first_thread_has_ended),
+        fresh(task_whose_first_thread_has_ended),
         cmocka_unit_test(environ_says_what_it_knows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

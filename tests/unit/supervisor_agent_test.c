@@ -4,7 +4,7 @@
  *
  * With --agent MODE this program is an agent that the supervisor under test starts.
  */
-#include "tests/unit/fake_agent.h"
+#include "tests/unit/agent_rig.h"
 
 #include <sys/un.h>
 
@@ -12,30 +12,9 @@
 #include "worker/proctree.h"
 #include "worker/wireio.h"
 
-static struct rig r;
-static char self[512];
-static char mode[32];
-static char *agent_argv[] = {self, "--agent", mode, r.dir, NULL};
-
 /* ---- This program as an agent. ---- */
 
-static void append(const char *name, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void append(const char *name, const char *fmt, ...) {
-    char path[256];
-    snprintf(path, sizeof path, "%s/%s", r.dir, name);
-    FILE *f = fopen(path, "a");
-    va_list args;
-    va_start(args, fmt);
-    vfprintf(f, fmt, args);
-    va_end(args);
-    fclose(f);
-}
-
-static int agent_main(const char *what, const char *dir) {
-    snprintf(r.dir, sizeof r.dir, "%s", dir);
-    r.fd = (int)strtol(getenv("DISTCOMP_AGENT_FD"), NULL, 10);
-    fcntl(r.fd, F_SETFL, 0);
-    append("agents", "%d\n", getpid());
+static int agent_main(const char *what) {
     if (strcmp(what, "crash") == 0)
         return 3;
     rig_hello(&r);
@@ -66,18 +45,6 @@ static int agent_main(const char *what, const char *dir) {
     rig_ack(&r, 0, 0);
     rig_bye(&r, WIRE_BYE_STOP, 0);
     return 0;
-}
-
-static void with_agent(const char *what) {
-    snprintf(mode, sizeof mode, "%s", what);
-    rig_make_dir(&r);
-    rig_supervise(&r, &(struct supervisor_options){.agent_argv = agent_argv});
-}
-
-static const char *in_dir(const char *name) {
-    static char path[256];
-    snprintf(path, sizeof path, "%s/%s", r.dir, name);
-    return rig_file(path, NULL);
 }
 
 static int lines_in(const char *name) {
@@ -403,10 +370,9 @@ static void idle_memory_is_small(void **state) {
 }
 
 int main(int argc, char **argv) {
-    if (argc == 4 && strcmp(argv[1], "--agent") == 0)
-        return agent_main(argv[2], argv[3]);
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[n > 0 ? n : 0] = 0;
+    if (is_agent(argc, argv))
+        return agent_main(argv[2]);
+    find_self();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(killed_agent_is_replaced),
         cmocka_unit_test(crashing_agent_is_restarted_with_back_off),

@@ -1,24 +1,10 @@
 /* Tries under a real supervisor: how they end, with all their processes; what they see; their
  * output. */
-#include "tests/unit/fake_agent.h"
+#include "tests/unit/supervisor_rig.h"
 
 #include <time.h>
 
 #include "worker/proctree.h"
-
-static struct rig r;
-
-static int up(void **state) {
-    (void)state;
-    rig_up(&r, NULL);
-    return 0;
-}
-
-static int down(void **state) {
-    (void)state;
-    rig_down(&r);
-    return 0;
-}
 
 static void exit_status_and_usage(void **state) {
     (void)state;
@@ -331,28 +317,27 @@ static void flood_stays_bounded(void **state) {
 }
 
 int main(void) {
-#define T(name) cmocka_unit_test_setup_teardown(name, up, down)
     const struct CMUnitTest tests[] = {
-        T(exit_status_and_usage),
-        T(killed_by_signal),
-        T(timeout_term_is_honoured),
-        T(timeout_term_is_ignored),
-        T(kill_ends_a_stopped_task),
-        T(leftover_in_session_is_ended),
-        T(leftover_daemon_is_ended),
-        T(kill_ends_daemons),
-        T(kill_ends_a_session_without_environment),
-        T(kill_ends_a_fork_bomb),
-        T(others_are_left_alone),
-        T(leftovers_are_waited_for),
-        T(environment_and_directory),
-        T(output_and_reuse),
-        T(reopened_standard_error),
-        T(many_at_a_time),
-        T(spawn_errors),
-        T(direct_and_fallback),
-        T(signals_are_told),
-        T(flood_stays_bounded),
+        fresh(exit_status_and_usage),
+        fresh(killed_by_signal),
+        fresh(timeout_term_is_honoured),
+        fresh(timeout_term_is_ignored),
+        fresh(kill_ends_a_stopped_task),
+        fresh(leftover_in_session_is_ended),
+        fresh(leftover_daemon_is_ended),
+        fresh(kill_ends_daemons),
+        fresh(kill_ends_a_session_without_environment),
+        fresh(kill_ends_a_fork_bomb),
+        fresh(others_are_left_alone),
+        fresh(leftovers_are_waited_for),
+        fresh(environment_and_directory),
+        fresh(output_and_reuse),
+        fresh(reopened_standard_error),
+        fresh(many_at_a_time),
+        fresh(spawn_errors),
+        fresh(direct_and_fallback),
+        fresh(signals_are_told),
+        fresh(flood_stays_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,36 +9,23 @@
 #ifndef DISTCOMP_TASK_RIG_H
 #define DISTCOMP_TASK_RIG_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "tests/unit/dir_rig.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <ftw.h>
-#include <limits.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "common/log.h"
 #include "worker/cgroup.h"
 #include "worker/proctree.h"
 
-#define RIG_UNUSED  __attribute__((unused))
 #define RIG_WAIT_MS 60000
 #define MI          (UINT64_C(1) << 20)
 #define NOBODY      (1 << 22) /* no process has this pid: Linux's largest is one less */
@@ -176,8 +163,11 @@ static size_t rig_number(const char *text) {
 static void rig_main(int argc, char **argv) {
     if (!realpath(argv[0], rig_self)) /* before anybody changes directory */
         abort();
-    if (argc < 2)
+    if (argc < 2) {
+        log_setup(-1, LOG_ERROR, LOG_PLAIN);
+        prctl(PR_SET_CHILD_SUBREAPER, 1); /* as the supervisor is */
         return;
+    }
     size_t n = rig_number(argv[2]);
     if (strcmp(argv[1], "hog") == 0) {
         rig_memory(n, MAP_PRIVATE);
@@ -274,19 +264,10 @@ RIG_UNUSED static void rig_reap(void) {
         ;
 }
 
-static char root[64];
-
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw) {
-    (void)st, (void)kind, (void)ftw;
-    return remove(path);
-}
-
 /* A directory to play a machine in. */
 RIG_UNUSED static int up(void **state) {
     (void)state;
-    const char *tmp = getenv("TMPDIR");
-    snprintf(root, sizeof root, "%.40s/rigXXXXXX", tmp ? tmp : "/tmp");
-    return mkdtemp(root) ? 0 : -1;
+    return dir_make();
 }
 
 /* Ends every child that a test left, and what becomes ours as they die. */
@@ -300,34 +281,7 @@ static void rig_end_all(void) {
 RIG_UNUSED static int down(void **state) {
     (void)state;
     rig_end_all();
-    return nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    return dir_remove();
 }
-
-/* Writes a file below root, with the directories above it. */
-RIG_UNUSED static void put(const char *name, const char *text) {
-    char path[CGROUP_PATH_MAX];
-    snprintf(path, sizeof path, "%s%s", root, name);
-    for (char *slash = path + strlen(root) + 1; (slash = strchr(slash, '/')); slash++) {
-        *slash = '\0';
-        mkdir(path, 0700);
-        *slash = '/';
-    }
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    assert_int_equal(fclose(f), 0);
-}
-
-RIG_UNUSED static void expect_file(const char *name, const char *text) {
-    char path[CGROUP_PATH_MAX], got[256] = "";
-    snprintf(path, sizeof path, "%s%s", root, name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    assert_true(fd >= 0);
-    assert_true(read(fd, got, sizeof got - 1) >= 0);
-    close(fd);
-    assert_string_equal(got, text);
-}
-
-#define fresh(test) cmocka_unit_test_setup_teardown(test, up, down)
 
 #endif

@@ -1,7 +1,6 @@
 /* usage.h: real processes of known sizes, with and without cgroups. */
-#include "tests/unit/task_rig.h"
+#include "tests/unit/cgroup_rig.h"
 
-#include "common/log.h"
 #include "worker/procfile.h"
 #include "worker/proclist.h"
 #include "worker/shares.h"
@@ -204,30 +203,6 @@ static void cpu_and_io_never_go_down(void **state) {
 
 /* --- by cgroup ------------------------------------------------------------------------------- */
 
-static struct cgroups *open_groups(void) {
-    /* The same key in every run: what a failed one left is removed by the next. */
-    struct cgroup_options options = {"", "unit test", getpid(), 16};
-    return cgroups_open(&options);
-}
-
-static void begin(struct cgroups *groups, uint32_t slot, uint64_t memory_bytes,
-                  struct cgroup_entry *entry) {
-    struct buf error = BUF_INIT;
-    struct cgroup_limits limits = {memory_bytes, 0};
-    if (!cgroup_begin(groups, slot, &limits, entry, &error))
-        fail_msg("%s", error.data);
-    buf_free(&error);
-}
-
-#define SKIP_UNLESS(condition, why)                                                                \
-    do {                                                                                           \
-        if (!(condition)) {                                                                        \
-            print_message("expected: %s\n", why);                                                  \
-            cgroups_close(groups, true);                                                           \
-            skip();                                                                                \
-        }                                                                                          \
-    } while (0)
-
 /* The group's list of members makes looking for them unnecessary. */
 static void members_of_a_version_2_group(void **state) {
     (void)state;
@@ -236,7 +211,7 @@ static void members_of_a_version_2_group(void **state) {
     SKIP_UNLESS(cgroups_abilities(groups)->v2, cgroups_abilities(groups)->why);
     struct usage *u = open_usage(groups);
     struct cgroup_entry entry;
-    begin(groups, 2, 0, &entry);
+    begin(groups, 2, 0, 0, &entry);
     struct task t = task_start(&entry, "daemon", "40", NULL);
     cgroup_confirm(groups, 2, t.pid);
     usage_add(u, 2, t.pid, NULL); /* no cookie: it is not needed */
@@ -268,7 +243,7 @@ static void a_memory_group_counts_exactly(void **state) {
                 cgroups_abilities(groups)->why);
     struct usage *u = open_usage(groups);
     struct cgroup_entry entry;
-    begin(groups, 2, 512 * MI, &entry);
+    begin(groups, 2, 512 * MI, 0, &entry);
     struct task t = task_start(&entry, "share", "32", "3");
     cgroup_confirm(groups, 2, t.pid);
     usage_add(u, 2, t.pid, t.cookie);
@@ -282,7 +257,7 @@ static void a_memory_group_counts_exactly(void **state) {
     rig_until((rig_reap(), cgroup_pids(groups, 2, NULL, 0) == 0));
     cgroup_end(groups, 2, false);
 
-    begin(groups, 2, 512 * MI, &entry); /* never sampled while it was large */
+    begin(groups, 2, 512 * MI, 0, &entry); /* never sampled while it was large */
     t = task_start(&entry, "grow", "96", NULL);
     cgroup_confirm(groups, 2, t.pid);
     usage_add(u, 2, t.pid, t.cookie);
@@ -446,8 +421,6 @@ static void shares_of_what_cannot_be_asked(void **state) {
 
 int main(int argc, char **argv) {
     rig_main(argc, argv);
-    log_setup(-1, LOG_ERROR, LOG_PLAIN);
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
     const struct CMUnitTest tests[] = {
         fresh(a_hog_and_its_peak),
         fresh(several_tries_are_told_apart),

@@ -1,0 +1,109 @@
+/* The data functions of kernel.h: kernels/data with the try's own messages. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/units.h"
+#include "kernels/data/npy.h"
+#include "kernels/host/kernel_run.h"
+#include "kernels/host/try.h"
+#include "kernels/host/watch.h"
+
+#define EXPORT __attribute__((visibility("default")))
+
+const char *(*try_find_redis)(void);
+
+static bool is_cancelled(void *arg) {
+    (void)arg;
+    return watch_cancelled() != 0;
+}
+
+/* Whether a parameter names an object: only then is it asked by hand where Redis is. */
+static bool names_object(const struct params *params) {
+    for (size_t i = 0; i < params->rows; i++)
+        if (params->table[i].type >= KERNEL_INPUT && strstr(params->values[i].text, "redis:"))
+            return true;
+    return false;
+}
+
+static struct data_settings settings(const struct params *params) {
+    const char *queue = getenv("DISTCOMP_QUEUE"), *most = getenv("DISTCOMP_OBJECT_MAX"),
+               *ttl = getenv("DISTCOMP_OBJECT_TTL"), *expected;
+    struct data_settings s = {.redis = getenv("DISTCOMP_REDIS"),
+                              .queue = queue && *queue ? queue : "default",
+                              .cancelled = is_cancelled};
+    uint64_t ttl_ms = 0;
+    if (most)
+        units_parse_bytes(most, strlen(most), 1, &s.object_max, &expected);
+    if (ttl)
+        units_parse_ms(ttl, strlen(ttl), &ttl_ms, &expected);
+    if (!s.redis && try_find_redis && names_object(params))
+        s.redis = try_find_redis();
+    s.object_ttl_s = (ttl_ms + 999) / 1000;
+    return s;
+}
+
+/* A try that reads and writes nothing has none. */
+static struct data *data_of(struct kernel_run *run) {
+    if (!run->data) {
+        struct data_settings s = settings(&run->plugin->params);
+        run->data = data_new(&s);
+    }
+    return run->data;
+}
+
+static bool answer(struct kernel_run *run, bool done, struct buf *error) {
+    if (!done)
+        kernel_fail(run, "%s", error->data);
+    buf_free(error);
+    return done;
+}
+
+EXPORT bool kernel_stat(struct kernel_run *run, const char *name, struct kernel_array *array) {
+    struct buf error = BUF_INIT;
+    return answer(run, data_stat(data_of(run), name, array, &error), &error);
+}
+
+EXPORT bool kernel_read(struct kernel_run *run, const char *name, struct kernel_array *array) {
+    struct buf error = BUF_INIT;
+    return answer(run, data_read(data_of(run), name, array, &error), &error);
+}
+
+EXPORT bool kernel_read_bytes(struct kernel_run *run, const char *name, const char **data,
+                              size_t *len) {
+    struct buf error = BUF_INIT;
+    return answer(run, data_read_bytes(data_of(run), name, data, len, &error), &error);
+}
+
+EXPORT bool kernel_write(struct kernel_run *run, const char *name, struct kernel_array *array) {
+    struct buf error = BUF_INIT;
+    return answer(run, data_write(data_of(run), name, array, &error), &error);
+}
+
+EXPORT bool kernel_write_bytes(struct kernel_run *run, const char *name, const void *data,
+                               size_t len) {
+    struct buf error = BUF_INIT;
+    return answer(run, data_write_bytes(data_of(run), name, data, len, &error), &error);
+}
+
+EXPORT size_t kernel_dtype_bytes(enum kernel_dtype dtype) {
+    return npy_dtype_bytes(dtype);
+}
+
+EXPORT const char *kernel_dtype_name(enum kernel_dtype dtype) {
+    return npy_dtype_name(dtype);
+}
+
+EXPORT size_t kernel_elements(const struct kernel_array *array) {
+    return npy_elements(array);
+}
+
+bool run_commit(struct kernel_run *run) {
+    struct buf error = BUF_INIT;
+    return !run->data || answer(run, data_commit(run->data, &error), &error);
+}
+
+void run_drop_data(struct kernel_run *run) {
+    if (run->data)
+        data_free(run->data);
+    run->data = NULL;
+}

@@ -300,7 +300,7 @@ bench-built: $(BENCH_PROGRAMS) $(SIMULATOR) $(BUILD)/tests/lib/memhog
 model: deps-model
 	@MODEL_DIR='$(BUILD)/model' $(PYTHON) docs/model/check.py $(MODEL_FLAGS)
 
-# Each fuzzer for FUZZ_SECONDS; its corpus starts from tests/fuzz/corpus/NAME.
+# Each fuzzer for FUZZ_SECONDS; its corpus starts from tests/fuzz/corpus/NAME
 # or, where that is binary, from what tests/fuzz/seeds.py writes.
 fuzz: $(FUZZ_PROGRAMS)
 	@$(PYTHON) tests/fuzz/seeds.py $(BUILD)/seeds

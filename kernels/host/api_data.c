@@ -10,7 +10,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-const char *(*try_find_redis)(void);
+bool (*try_find_redis)(struct buf *error);
 
 static bool is_cancelled(void *arg) {
     (void)arg;
@@ -25,7 +25,7 @@ static bool names_object(const struct params *params) {
     return false;
 }
 
-static struct data_settings settings(const struct params *params) {
+static struct data_settings settings(void) {
     const char *queue = getenv("DISTCOMP_QUEUE"), *most = getenv("DISTCOMP_OBJECT_MAX"),
                *ttl = getenv("DISTCOMP_OBJECT_TTL"), *expected;
     struct data_settings s = {.redis = getenv("DISTCOMP_REDIS"),
@@ -36,16 +36,16 @@ static struct data_settings settings(const struct params *params) {
         units_parse_bytes(most, strlen(most), 1, &s.object_max, &expected);
     if (ttl)
         units_parse_ms(ttl, strlen(ttl), &ttl_ms, &expected);
-    if (!s.redis && try_find_redis && names_object(params))
-        s.redis = try_find_redis();
     s.object_ttl_s = (ttl_ms + 999) / 1000;
     return s;
 }
 
-/* A try that reads and writes nothing has none. */
-static struct data *data_of(struct kernel_run *run) {
+/* A try that reads and writes nothing has none. NULL: nobody knows where Redis is. */
+static struct data *data_of(struct kernel_run *run, struct buf *error) {
     if (!run->data) {
-        struct data_settings s = settings(&run->plugin->params);
+        if (try_find_redis && names_object(&run->plugin->params) && !try_find_redis(error))
+            return NULL;
+        struct data_settings s = settings();
         run->data = data_new(&s);
     }
     return run->data;
@@ -60,29 +60,34 @@ static bool answer(struct kernel_run *run, bool done, struct buf *error) {
 
 EXPORT bool kernel_stat(struct kernel_run *run, const char *name, struct kernel_array *array) {
     struct buf error = BUF_INIT;
-    return answer(run, data_stat(data_of(run), name, array, &error), &error);
+    struct data *store = data_of(run, &error);
+    return answer(run, store && data_stat(store, name, array, &error), &error);
 }
 
 EXPORT bool kernel_read(struct kernel_run *run, const char *name, struct kernel_array *array) {
     struct buf error = BUF_INIT;
-    return answer(run, data_read(data_of(run), name, array, &error), &error);
+    struct data *store = data_of(run, &error);
+    return answer(run, store && data_read(store, name, array, &error), &error);
 }
 
 EXPORT bool kernel_read_bytes(struct kernel_run *run, const char *name, const char **data,
                               size_t *len) {
     struct buf error = BUF_INIT;
-    return answer(run, data_read_bytes(data_of(run), name, data, len, &error), &error);
+    struct data *store = data_of(run, &error);
+    return answer(run, store && data_read_bytes(store, name, data, len, &error), &error);
 }
 
 EXPORT bool kernel_write(struct kernel_run *run, const char *name, struct kernel_array *array) {
     struct buf error = BUF_INIT;
-    return answer(run, data_write(data_of(run), name, array, &error), &error);
+    struct data *store = data_of(run, &error);
+    return answer(run, store && data_write(store, name, array, &error), &error);
 }
 
 EXPORT bool kernel_write_bytes(struct kernel_run *run, const char *name, const void *data,
                                size_t len) {
     struct buf error = BUF_INIT;
-    return answer(run, data_write_bytes(data_of(run), name, data, len, &error), &error);
+    struct data *store = data_of(run, &error);
+    return answer(run, store && data_write_bytes(store, name, data, len, &error), &error);
 }
 
 EXPORT size_t kernel_dtype_bytes(enum kernel_dtype dtype) {

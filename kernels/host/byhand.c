@@ -37,6 +37,12 @@ static bool set_variable(const char *name, const char *value) {
     return setenv(name, value, 1) == 0;
 }
 
+static bool set_number(const char *name, uint64_t value) {
+    char text[32];
+    snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    return set_variable(name, text);
+}
+
 static bool set_dirs(const char *value) {
     return set_variable("DISTCOMP_KERNEL_DIR", value);
 }
@@ -55,11 +61,9 @@ static bool set_threads(const char *value) {
 static bool set_memory(const char *value) {
     uint64_t bytes;
     const char *expected;
-    char text[32];
     if (!units_parse_bytes(value, strlen(value), 1, &bytes, &expected))
         return false;
-    snprintf(text, sizeof text, "%llu", (unsigned long long)bytes);
-    return set_variable("DISTCOMP_MEMORY", text);
+    return set_number("DISTCOMP_MEMORY", bytes);
 }
 
 /* They become what a worker says, by the same variables. */
@@ -187,29 +191,32 @@ int byhand_help(int argc, char **argv) {
 /* --- estimate, run -----------------------------------------------------------------------------
  */
 
-/* As redisManager finds it; the text lives as long as the process. */
-static const char *find_redis(void) {
-    static char *url;
+/* As redisManager finds it. */
+static bool find_redis(struct buf *error) {
     struct config_flags flags = CONFIG_FLAGS_INIT;
     struct config config;
     struct endpoint endpoint;
-    struct buf text = BUF_INIT, error = BUF_INIT;
-    bool known = config_load(&config, &flags, &error);
+    struct buf url = BUF_INIT;
+    bool known = config_load(&config, &flags, error);
     if (known) {
-        known = endpoint_from_config(&endpoint, &config, &error);
-        if (known && !endpoint_add_url(&endpoint, &text))
-            buf_adds(&error,
-                     "by hand, redis: names need DISTCOMP_REDIS=redis://..., not Sentinels");
+        known = endpoint_from_config(&endpoint, &config, error);
+        if (known && !endpoint_add_url(&endpoint, &url)) {
+            buf_adds(
+                error,
+                "only Sentinels know where Redis is; by hand, give DISTCOMP_REDIS=redis://...");
+            known = false;
+        }
         endpoint_free(&endpoint);
     }
-    if (error.len)
-        fprintf(stderr, "kernelHost: %s\n", error.data);
-    free(url);
-    url = text.len ? buf_detach(&text) : NULL;
-    buf_free(&text);
-    buf_free(&error);
+    if (known) {
+        set_variable("DISTCOMP_REDIS", url.data);
+        set_variable("DISTCOMP_QUEUE", config.queue);
+        set_number("DISTCOMP_OBJECT_MAX", config.object_max_bytes);
+        set_number("DISTCOMP_OBJECT_TTL", (uint64_t)(config.object_ttl_ms + 999) / 1000);
+    }
+    buf_free(&url);
     config_free(&config);
-    return url;
+    return known;
 }
 
 static void set_default_threads(void) {

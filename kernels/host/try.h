@@ -15,13 +15,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "common/buf.h"
 #include "kernels/kernel.h"
 
 enum try_code { TRY_DONE = 0, TRY_FAILED = 1, TRY_REFUSED = 2, TRY_CODE_MAX = 125 };
 
-/* Where the queue's Redis is, when DISTCOMP_REDIS does not say: asked for at the first `redis:`
- * name. Returns a URL that stays valid, or NULL. NULL: nobody knows. */
-extern const char *(*try_find_redis)(void);
+/* Without a worker: called before a try's first data function when a parameter names an object.
+ * Sets DISTCOMP_REDIS, DISTCOMP_QUEUE, DISTCOMP_OBJECT_MAX and DISTCOMP_OBJECT_TTL. False: why. */
+extern bool (*try_find_redis)(struct buf *error);
 
 /* KERNEL key=value ... as words, and the same as one string that is split as a shell does. Whatever
  * is wrong has been written to standard error. Returns the exit code. */

@@ -15,7 +15,7 @@ unsigned blas_threads(unsigned threads);
 
 /* Memory that a multiplication takes beside its matrices, at most: what each thread packs. */
 static inline uint64_t blas_memory_bytes(unsigned threads) {
-    return (uint64_t)(threads < 1 ? 1 : threads) << 25;
+    return (uint64_t)(threads < 1 ? 1 : threads) << 24;
 }
 
 /* C = A B (add: C += A B), by BLAS. All of one type; the shapes fit; none is beyond MATRIX_MOST. */

@@ -4,8 +4,8 @@
 
 #include "kernels/kit/blas.h"
 
-#define AROUND      UINT64_C(65536)      /* fault_around_bytes, Linux' default */
-#define PROCESS     (UINT64_C(32) << 20) /* a kernelHost with its libraries */
+#define AROUND      UINT64_C(131072)     /* twice fault_around_bytes, Linux' default */
+#define PROCESS     (UINT64_C(16) << 20) /* a kernelHost with its libraries */
 #define PANEL_LEAST 64                   /* columns; less is slow */
 
 bool matmul_is_file(const char *name) {

@@ -2,8 +2,8 @@
  * matmul.h - what a block of C = A B takes of memory, and how much of k can be done at a time.
  * Pure. For the kernel and for the planner, who must agree.
  *
- * Inputs are mapped files: only what is touched is in memory, but the system maps up to 64 KiB
- * around a page that is asked for, so that pieces of lines cost more than they hold.
+ * Inputs are mapped files: only what is touched is in memory, but the system maps up to 64 KiB on
+ * both sides around a page that is asked for, so that pieces of lines cost more than they hold.
  */
 #ifndef DISTCOMP_KIT_MATMUL_H
 #define DISTCOMP_KIT_MATMUL_H

@@ -13,6 +13,7 @@ from scriptqueue import ENDED
 
 SLACK_S = 0.6       # from a claim to the start mark, from the end mark to the report
 TRIES_KEPT = 20
+ASKED_S = 20        # an ended run is recorded by then, leases and outages included
 GOOD = {"ok", "slow", "again", "away", "flood", "tree"}
 EVENTS = ("task_end", "task_taken_away", "task_retaken", "report_refused", "task_taken_over", "leases_ended",
           "processes_ended", "leftovers_ended", "registered", "worker_paused", "left_unreported")
@@ -157,7 +158,8 @@ class Verdict:
                 self.problem(f"task {id}: try {run.number_of_try} is recorded as finished, its mark says {run.code}")
 
     def _cause_without_entry(self, id, run):
-        if any(when >= run.start - SLACK_S for when in self.history.requeued.get(id, [])):
+        # An end that was not recorded within this time was lost for another reason than a later request.
+        if any(run.start - SLACK_S <= when <= run.end + ASKED_S for when in self.history.requeued.get(id, [])):
             return "asked"
         # Its claim, or whatever was recorded of its end, lay in a lost tail.
         if self.history.forgot_start(run) or self.history.forgot(id, run.end, run.end + 3 + SLACK_S):
@@ -166,7 +168,8 @@ class Verdict:
         told = self.history.told.get((id, run.number_of_try, run.worker), [])
         if any(self.history.forgot_end(id, run.worker, when) for when in told):
             return "aof"
-        if len(self.logs.get(id, [])) >= TRIES_KEPT - 1:
+        log = self.logs.get(id, [])
+        if len(log) >= TRIES_KEPT - 1 and run.number_of_try < min(entry[0] for entry in log):
             return "log full"
         return "unexplained"
 

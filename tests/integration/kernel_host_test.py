@@ -110,6 +110,18 @@ def test_the_kernel_of_readme_refuses(scale):
     assert sorted(os.listdir(".")) == ["f32.npy"]  # no output, no trace of one
 
 
+def test_by_hand_objects_are_in_the_queues_redis(scale, redis):
+    numpy.save("a.npy", numpy.arange(6.0))
+    host("run", scale, "a=a.npy", "out=redis:b", env={"DISTCOMP_REDIS": redis.url})
+    where = {"DISTCOMP_REDIS_HOST": "127.0.0.1", "DISTCOMP_REDIS_PORT": str(redis.port)}
+    host("run", scale, "a=redis:b", "out=c.npy", env=where)
+    numpy.testing.assert_array_equal(numpy.load("c.npy"), 4 * numpy.arange(6.0))
+    _, err = host("run", scale, "a=redis:b", "out=d.npy", env={**where, "DISTCOMP_QUEUE": "other"}, code=1)
+    assert err.startswith("scale: there is no object b")
+    _, err = host("run", scale, "a=redis:b", "out=d.npy", env={"DISTCOMP_REDIS": "nowhere"}, code=1)
+    assert "nowhere" in err
+
+
 # --- list, help -------------------------------------------------------------------------------
 
 

@@ -39,11 +39,13 @@ def test_load(pair, box):
     queue = Queue(master.url, box / "cwd")
     queue.load("shell:1:0:0:true one\n", "--wait_replicas", "1")
     replica.freeze()
+    (box / "cwd/task").write_text("shell:1:0:0:true two\n")
     done = queue.run("loadTask", "--taskfile", box / "cwd/task", "--wait_replicas", "1")
     assert done.returncode == 1
     assert "only 0 of 1 replicas have it after 5 s" in done.stderr
+    assert queue.counts()["todo"] == 2, "it is in Redis nevertheless"
     replica.thaw()
-    assert queue.load("shell:1:0:0:true one\n", "--wait_replicas", "1").startswith("0 new, 1 known")
+    assert queue.load("shell:1:0:0:true two\n", "--wait_replicas", "1").startswith("0 new, 1 known")
 
 
 def test_results_that_replicas_have(pair, worker, box):

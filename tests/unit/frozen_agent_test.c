@@ -7,7 +7,8 @@
 
 #include "worker/proctree.h"
 
-#define LEASE_MS 4000
+#define LEASE_MS      4000
+#define LONG_LEASE_MS 12000 /* long enough to be sure of one that hangs before it is over */
 
 /* ---- This program as an agent. ---- */
 
@@ -20,7 +21,7 @@ static void say_alive(void) {
 static int first_agent(const char *what) {
     rig_sh(&r, 0, "sleep 300");
     int32_t task = rig_started(&r, 0);
-    rig_lease(&r, LEASE_MS); /* never renewed again */
+    rig_lease(&r, strcmp(what, "hang-alone") == 0 ? LONG_LEASE_MS : LEASE_MS); /* never renewed */
     append("task", "%d\n", task);
     if (strcmp(what, "answer") == 0)
         for (uint32_t type; (type = rig_frame(&r)) != 0;)
@@ -33,7 +34,7 @@ static int first_agent(const char *what) {
 }
 
 static int agent_main(const char *what) {
-    if (*in_dir("task") && strcmp(what, "freeze-alone") == 0)
+    if (*in_dir("task") && strstr(what, "-alone"))
         return 3; /* no agent comes up any more */
     rig_hello(&r);
     if (!r.listed[0])
@@ -74,16 +75,25 @@ static void hanging_agent_is_replaced(void **state) {
     rig_remove(&r);
 }
 
-static void tasks_end_before_the_lease_when_no_other_agent_comes(void **state) {
-    (void)state;
-    with_agent("freeze-alone");
+static void tasks_end_before_the_lease(const char *what, int64_t lease_ms) {
+    with_agent(what);
     int32_t task = rig_pid_in(&r, "task");
     int64_t begin_us = ustime_boot(); /* after the lease began */
     rig_until(rig_is_gone(task));
-    assert_true(ustime_boot() - begin_us < (int64_t)LEASE_MS * US_PER_MS);
+    assert_true(ustime_boot() - begin_us < lease_ms * US_PER_MS);
     kill(r.supervisor, SIGTERM);
     assert_int_equal(rig_wait_supervisor(&r), 0);
     rig_remove(&r);
+}
+
+static void tasks_of_a_stopped_agent_end_when_no_other_comes(void **state) {
+    (void)state;
+    tasks_end_before_the_lease("freeze-alone", LEASE_MS);
+}
+
+static void tasks_of_a_hanging_agent_end_when_no_other_comes(void **state) {
+    (void)state;
+    tasks_end_before_the_lease("hang-alone", LONG_LEASE_MS);
 }
 
 /* Redis is away, for two leases; the agent is not. */
@@ -157,7 +167,8 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stopped_agent_is_replaced),
         cmocka_unit_test(hanging_agent_is_replaced),
-        cmocka_unit_test(tasks_end_before_the_lease_when_no_other_agent_comes),
+        cmocka_unit_test(tasks_of_a_stopped_agent_end_when_no_other_comes),
+        cmocka_unit_test(tasks_of_a_hanging_agent_end_when_no_other_comes),
         cmocka_unit_test(tasks_go_on_while_the_agent_answers),
         cmocka_unit_test(supervisor_and_agent_stopped_together),
         cmocka_unit_test(stopped_agent_that_attached_is_killed),

@@ -19,6 +19,25 @@
 #include "common/script.h"
 #include "common/sentinel.h"
 
+/* What endpoint_add_url writes is read as the same endpoint. */
+static void check_again(const struct endpoint *endpoint) {
+    struct endpoint again;
+    struct buf url = BUF_INIT, error = BUF_INIT;
+    assert_true(endpoint_add_url(endpoint, &url));
+    if (!endpoint_parse(&again, url.data, &error)) {
+        fail_msg("%s: %s", url.data, error.data);
+    }
+    assert_string_equal(again.path, endpoint->path);
+    assert_string_equal(again.host, endpoint->host);
+    assert_int_equal(again.port, endpoint->port);
+    assert_string_equal(again.user, endpoint->user);
+    assert_string_equal(again.pass, endpoint->pass);
+    assert_int_equal(again.db, endpoint->db);
+    endpoint_free(&again);
+    buf_free(&url);
+    buf_free(&error);
+}
+
 static void test_urls(void **state) {
     (void)state;
     static const struct {
@@ -55,6 +74,7 @@ static void test_urls(void **state) {
         assert_int_equal(endpoint.db, rows[i].db);
         endpoint_show(&endpoint, &text);
         assert_string_equal(text.data, rows[i].shown);
+        check_again(&endpoint);
         endpoint_free(&endpoint);
         buf_free(&text);
     }
@@ -162,8 +182,10 @@ static void test_sentinel_urls(void **state) {
         endpoint_show(&endpoint, &text);
         assert_string_equal(text.data, rows[i].shown != NULL ? rows[i].shown : text.data);
         assert_true(endpoint_is_unknown(&endpoint));
+        assert_false(endpoint_add_url(&endpoint, &text));
         endpoint_locate(&endpoint, "10.0.0.7", 6380);
         assert_false(endpoint_is_unknown(&endpoint));
+        check_again(&endpoint);
         buf_clear(&text);
         endpoint_show(&endpoint, &text);
         assert_string_equal(text.data,

@@ -44,9 +44,9 @@ run redisManager waitTask --name compress --timeout 120 || { cat worker.log; exi
 run redisManager checkTask --finished false --failed false --todo false --in_progress false
 run redisManager checkWorker
 
-say "redisManager exportTask --name compress --file compress.csv; cut -d , -f 1,9-11,18,21,22 compress.csv | sed -n 1,4p"
+say "redisManager exportTask --name compress --file compress.csv; cut -d , -f 1,14-16,23,26,29 compress.csv | sed -n 1,4p"
 redisManager exportTask --quiet --name compress --file compress.csv
-cut -d , -f 1,9-11,18,21,22 compress.csv | sed -n 1,4p
+cut -d , -f 1,14-16,23,26,29 compress.csv | sed -n 1,4p
 
 say "awk -f taskfiles/compress.awk compress.csv"
 awk -f "$here/taskfiles/compress.awk" compress.csv

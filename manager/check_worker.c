@@ -8,10 +8,11 @@
 #include "manager/workers.h"
 
 static const struct table_column columns[] = {
-    {"WORKER", ALIGN_LEFT},  {"HOST", ALIGN_LEFT},      {"STATE", ALIGN_LEFT},
-    {"REPORT", ALIGN_RIGHT}, {"CORES", ALIGN_RIGHT},    {"PROMISED", ALIGN_RIGHT},
-    {"USED", ALIGN_RIGHT},   {"FREE", ALIGN_RIGHT},     {"MEMORY", ALIGN_RIGHT},
-    {"RUNS", ALIGN_RIGHT},   {"FINISHED", ALIGN_RIGHT}, {"FAILED", ALIGN_RIGHT}};
+    {"WORKER", ALIGN_LEFT},  {"HOST", ALIGN_LEFT},   {"STATE", ALIGN_LEFT},
+    {"REPORT", ALIGN_RIGHT}, {"CORES", ALIGN_RIGHT}, {"PROMISED", ALIGN_RIGHT},
+    {"USED", ALIGN_RIGHT},   {"PEAK", ALIGN_RIGHT},  {"FREE", ALIGN_RIGHT},
+    {"MEMORY", ALIGN_RIGHT}, {"RUNS", ALIGN_RIGHT},  {"FINISHED", ALIGN_RIGHT},
+    {"FAILED", ALIGN_RIGHT}};
 #define COLUMNS (sizeof columns / sizeof *columns)
 static const struct table_column gpu_column = {"GPUS", ALIGN_RIGHT};
 static const struct table_column remark_column = {"REMARK", ALIGN_LEFT};
@@ -83,6 +84,7 @@ static void add_row(struct table *table, const struct worker_view *view, bool gp
     table_cells(table, text.data);
     add_bytes(table, view->live ? view->mem_promised : 0);
     add_bytes(table, view->live ? view->mem_used : 0);
+    add_bytes(table, view->mem_most_used);
     add_bytes(table, view->live ? view->mem_available : 0);
     add_bytes(table, view->mem);
     table_cellf(table, "%llu", (unsigned long long)view->held);

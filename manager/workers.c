@@ -44,6 +44,7 @@ void worker_view_init(struct worker_view *view, const struct store_worker *worke
         .mem_promised = number_of(stats, "mem_promised"),
         .mem_available = number_of(stats, "mem_available"),
         .mem_used = number_of(stats, "mem_used"),
+        .mem_most_used = number_of(stats, "mem_most_used"),
         .held = worker->held,
         .finished = worker->finished,
         .failed = worker->failed,
@@ -115,6 +116,7 @@ json_t *worker_view_json(const struct worker_view *view) {
     json_object_set_new(object, "memory_available_bytes",
                         json_integer((json_int_t)view->mem_available));
     json_object_set_new(object, "memory_used_bytes", json_integer((json_int_t)view->mem_used));
+    json_object_set_new(object, "memory_peak_bytes", json_integer((json_int_t)view->mem_most_used));
     json_object_set_new(object, "gpus", gpus_json(view));
     json_object_set_new(object, "in_progress", json_integer((json_int_t)view->held));
     json_object_set_new(object, "finished", json_integer((json_int_t)view->finished));

@@ -18,6 +18,7 @@ struct worker_view {
     uint64_t report_ms, now_ms;
     uint64_t mcpu, mcpu_promised;
     uint64_t mem, mem_promised, mem_available, mem_used; /* bytes; used: by running tasks */
+    uint64_t mem_most_used; /* by all tasks that ran together at any time since its agent started */
     uint64_t gpus, gpu_mpromised;    /* cards; thousandths of them that are promised */
     uint64_t held, finished, failed; /* tasks */
     bool live, idle;

@@ -161,6 +161,11 @@ void memory_sample(struct agent *a, bool all) {
             measure(a, run);
     }
     usage_sample(a->memory.usage);
+    uint64_t used = 0;
+    for (const struct run *run = a->runs.lists[RUN_STARTED].first; run; run = run->next)
+        used += run->memory.measured ? memory_used(a, run) : 0;
+    if (used > a->memory.most_used_bytes)
+        a->memory.most_used_bytes = used;
     a->memory.sampled = now;
     a->memory.machine_read.ms = 0; /* what is available must never be older than what is used */
 }
@@ -258,6 +263,8 @@ void memory_stats(const struct agent *a, json_t *stats) {
     uint64_t available = memroom_available(&limits, a->memory.machine_bytes, &sum);
     json_object_set_new(stats, "mem_available", json_integer((json_int_t)available));
     json_object_set_new(stats, "mem_used", json_integer((json_int_t)used));
+    json_object_set_new(stats, "mem_most_used",
+                        json_integer((json_int_t)a->memory.most_used_bytes));
     json_object_set_new(stats, "mem_held", json_integer((json_int_t)held));
     if (count)
         json_object_set_new(stats, "use", use_list(uses, count));

@@ -51,6 +51,7 @@ struct agent_memory {
     mono_ms_t machine_read;
     uint64_t available_bytes; /* memroom_available, at the last look */
     mono_ms_t sampled;        /* all of them; .ms 0: not since it awoke */
+    uint64_t most_used_bytes; /* by all tries together, in any sample of this agent */
 
     bool awake; /* tries run, and it looks */
     uv_timer_t timer;

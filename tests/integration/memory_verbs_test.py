@@ -112,7 +112,8 @@ def running(queue, q):
     queue.load("shell:5:2:1:sleep 1\nshell:4:0:0:sleep 2\n")
     first, second = q.claim(slots=2)
     use = [[first.id, 1536 * MIB, 2 * GIB, 3250000, 7 * MIB, 3 * GIB]]
-    q.renew([first, second], stats=json.dumps({"mode": "run", "mem_used": 3 * GIB, "mem_available": 20 * GIB,
+    q.renew([first, second], stats=json.dumps({"mode": "run", "mem_used": 3 * GIB, "mem_most_used": 5 * GIB,
+                                               "mem_available": 20 * GIB,
                                                "mem_promised": 4 * GIB, "use": use}))
     return first, second
 
@@ -157,10 +158,11 @@ def test_stats_of_any_form_do_no_harm(queue, q, running):
 
 def test_check_worker_shows_memory(queue, running):
     head, row = queue("checkWorker").splitlines()
-    assert head.split()[5:9] == ["PROMISED", "USED", "FREE", "MEMORY"] and "GPUS" not in head
-    assert re.search(r" 4\.0 GiB +3\.0 GiB +20\.0 GiB +64\.0 GiB +2 ", row)
+    assert head.split()[5:9] == ["PROMISED", "USED", "PEAK", "FREE"] and "GPUS" not in head
+    assert re.search(r" 4\.0 GiB +3\.0 GiB +5\.0 GiB +20\.0 GiB +64\.0 GiB +2 ", row)
     [found] = queue.json("checkWorker")["workers"]
-    assert (found["memory_used_bytes"], found["memory_available_bytes"], found["gpus"]) == (3 * GIB, 20 * GIB, [])
+    assert (found["memory_used_bytes"], found["memory_peak_bytes"], found["memory_available_bytes"], found["gpus"]) == (
+        3 * GIB, 5 * GIB, 20 * GIB, [])
 
 
 def test_check_worker_shows_cards(queue, q):

@@ -74,7 +74,8 @@ KERNELS     := $(KERNEL_HOST) $(KERNEL_KIT) $(PLUGINS) $(PLANNERS)
 LUA     := $(wildcard common/lua/*.lua common/lua/lib/*.lua)
 UNIT    := $(wildcard tests/unit/*_test.c)
 FAKE_NVML := tests/lib/fake_nvml.c
-HELPERS := $(filter-out $(FAKE_NVML),$(wildcard tests/lib/*.c))
+FAKE_CUDA := tests/lib/fake_cuda.c tests/lib/fake_cublas.c
+HELPERS := $(filter-out $(FAKE_NVML) $(FAKE_CUDA),$(wildcard tests/lib/*.c))
 BENCHES := $(wildcard tests/bench/*.c)
 FUZZERS := $(wildcard tests/fuzz/*.c)
 SIMULATE := $(wildcard tests/simulate/*.c)
@@ -93,7 +94,8 @@ PROGRAMS   := $(BIN)/redisManager $(BIN)/redisWorker \
               $(if $(wildcard kernels/plan/main.c),$(BIN)/redisPlan) $(PLUGIN_FILES)
 UNIT_PROGRAMS  := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(UNIT))
 HELPER_PROGRAMS := $(patsubst tests/lib/%.c,$(BUILD)/tests/lib/%,$(HELPERS)) \
-                   $(BUILD)/tests/lib/nvml/libnvidia-ml.so.1
+                   $(BUILD)/tests/lib/nvml/libnvidia-ml.so.1 \
+                   $(BUILD)/tests/lib/cuda/libcuda.so.1 $(BUILD)/tests/lib/cuda/libcublas.so.13
 BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(BENCHES))
 SIMULATOR := $(BUILD)/tests/bench/simulate
 FUZZ_PROGRAMS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZERS))
@@ -134,6 +136,8 @@ $(BUILD)/luafiles: FORCE
 $(BUILD)/include/version.h: FORCE
 	$(call keep_text,#define DISTCOMP_VERSION "$(VERSION)")
 
+# The same bits on every CPU, with and without fused multiply-add.
+$(BUILD)/kernels/kit/mlpfull.o: private KERNEL_FLAGS += -ffp-contract=off
 $(BUILD)/kernels/%.o: kernels/%.c $(BUILD)/flags | $(BUILD)/include/version.h
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CPPFLAGS_ALL) $(BLAS_CFLAGS) $(CFLAGS_ALL) $(KERNEL_FLAGS) -MMD -MP -c -o $@ $<
@@ -183,7 +187,7 @@ $(BIN)/redisPlan: $(BUILD)/kernels/plan/main.o $(LIBPLAN) $(LIBHOST) $(LIBKIT) $
 	$(call say,LINK,$@)$(call link_command)
 $(BIN)/kernels/%.so: $(BUILD)/kernels/plugins/%.o $(LIBKIT)
 	$(link)
-	$(call say,LINK,$@)$(CC) $(LDFLAGS_ALL) -shared -o $@ $< $(LIBKIT) -Wl,--as-needed $(BLAS_LIBS) -lm -ldl
+	$(call say,LINK,$@)$(CC) $(LDFLAGS_ALL) -shared -o $@ $< $(LIBKIT) -Wl,--as-needed $(BLAS_LIBS) -lz -lm -ldl
 
 $(BUILD)/tests/lib/%: $(BUILD)/tests/lib/%.o $(LIBCOMMON)
 	$(link)
@@ -192,9 +196,11 @@ $(BUILD)/tests/lib/%: $(BUILD)/tests/lib/%.o $(LIBCOMMON)
 $(BUILD)/tests/lib/data_copy: $(BUILD)/tests/lib/data_copy.o $(LIBHOST) $(LIBCOMMON)
 	$(link)
 	$(call say,LINK,$@)$(call link_command)
+$(BUILD)/tests/bench/blas_alone.o: CPPFLAGS_ALL += $(BLAS_CFLAGS)
 $(BUILD)/tests/bench/%: $(BUILD)/tests/bench/%.o $(LIBWORKER) $(LIBCOMMON)
 	$(link)
-	$(call say,LINK,$@)$(call link_command)
+	$(call say,LINK,$@)$(call link_command,$(if $(findstring /blas_,$@),$(BLAS_LIBS)))
+$(BUILD)/tests/bench/cublas_alone: $(LIBKIT)
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(LIBRARIES)
 	$(link)
 	$(call say,LINK,$@)$(call link_command,-lcmocka $(if $(findstring /kernel_,$@),$(BLAS_LIBS)))
@@ -209,6 +215,7 @@ $(BUILD)/tests/fuzz/fuzz_wire: $(patsubst %,worker/%.c,wireio agentlink slot pul
                                  capture ending host stray proctree procfile)
 $(BUILD)/tests/fuzz/fuzz_wire: FUZZ_FLAGS := -Dclone=fuzz_clone
 $(BUILD)/tests/fuzz/fuzz_npy: kernels/data/npy.c
+$(BUILD)/tests/fuzz/fuzz_kernel: kernels/host/params.c kernels/host/request.c
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(COMMON) $(BUILD)/scripts.c $(BUILD)/flags
 	$(link)
 	$(call say,FUZZ,$@)clang -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined $(CPPFLAGS_ALL) $(FUZZ_FLAGS) \
@@ -233,6 +240,14 @@ $(BUILD)/tests/lib/nvml/libnvidia-ml.so.1: $(FAKE_NVML) worker/nvml.h $(BUILD)/f
 	$(link)
 	$(call say,CC,$<)$(CC) -std=gnu11 -D_GNU_SOURCE -I. $(WARN) -O2 -fPIC -shared \
 	  -Wl,-soname,$(@F) -o $@ $<
+
+fake_cuda = $(CC) -std=gnu11 -D_GNU_SOURCE -I. $(WARN) -O2 -fPIC -shared -Wl,-soname,$(@F) -o $@ $< -lm
+$(BUILD)/tests/lib/cuda/libcuda.so.1: tests/lib/fake_cuda.c kernels/cuda/cudalib.h $(BUILD)/flags
+	$(link)
+	$(call say,CC,$<)$(fake_cuda)
+$(BUILD)/tests/lib/cuda/libcublas.so.13: tests/lib/fake_cublas.c kernels/cuda/cudalib.h $(BUILD)/flags
+	$(link)
+	$(call say,CC,$<)$(fake_cuda)
 
 -include $(patsubst %.o,%.d,$(call object,$(SOURCES)))
 

@@ -8,45 +8,17 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "common/nearest.h"
 #include "common/units.h"
 
 /* --- conf.json -------------------------------------------------------------------------------- */
 
-static size_t edit_distance(const char *a, const char *b) {
-    size_t row[65];
-    size_t a_len = strlen(a);
-    size_t b_len = strlen(b);
-    if (a_len > 64 || b_len > 64) {
-        return 64;
-    }
-    for (size_t j = 0; j <= b_len; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; i <= a_len; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b_len; j++) {
-            size_t above = row[j];
-            size_t least = diagonal + (a[i - 1] != b[j - 1]);
-            least = above + 1 < least ? above + 1 : least;
-            row[j] = row[j - 1] + 1 < least ? row[j - 1] + 1 : least;
-            diagonal = above;
-        }
-    }
-    return row[b_len];
-}
-
 static const char *nearest_key(const char *key) {
-    const char *best = NULL;
-    size_t best_distance = strlen(key) / 3 + 1;
+    struct nearest near = nearest_make(key, strlen(key));
     for (size_t i = 0; i < SETTING_TOTAL; i++) {
-        size_t distance = edit_distance(key, settings[i].key);
-        if (distance < best_distance) {
-            best = settings[i].key;
-            best_distance = distance;
-        }
+        nearest_try(&near, settings[i].key);
     }
-    return best;
+    return near.best;
 }
 
 /* "path:line:column" of the key in the file's text, or only the path when it cannot be found. */

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "common/native.h"
 #include "common/units.h"
 #include "common/words.h"
 
@@ -116,5 +117,13 @@ bool field_params(enum task_type type, const char *s, size_t len, size_t *offset
         buf_adds(error, "a newline in params, expected one line (use ';', or a script file)");
         return false;
     }
-    return type != TASK_PYTHON || !has_quoting(s, len) || params_split(s, len, offset, error);
+    const char *name;
+    size_t name_len;
+    if (type == TASK_NATIVE && !native_name(s, len, &name, &name_len)) {
+        *offset = blanks;
+        return field_bad("kernel", name, name_len,
+                         "its name: letters, digits, '_' and '-', a letter first, at most 32 bytes",
+                         error);
+    }
+    return type == TASK_SHELL || !has_quoting(s, len) || params_split(s, len, offset, error);
 }

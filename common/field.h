@@ -26,8 +26,9 @@ bool field_min_cpu(const char *s, size_t len, uint32_t *mcpu, struct buf *error)
 bool field_name(const char *what, const char *s, size_t len, struct buf *error);
 
 /*
- * A command: 1..TASK_PARAMS_MAX bytes, not all blank, no NUL, no newline; a python task's must
- * split into words. *offset is the place of the error within s.
+ * A command: 1..TASK_PARAMS_MAX bytes, not all blank, no NUL, no newline; those of python and
+ * native tasks must split into words, of which a native task's first is a kernel's name. *offset is
+ * the place of the error within s.
  */
 bool field_params(enum task_type type, const char *s, size_t len, size_t *offset,
                   struct buf *error);

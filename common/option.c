@@ -361,13 +361,30 @@ bool option_check_own_name(const struct task *task, struct buf *error) {
     return true;
 }
 
-bool option_check_limit(const struct task *task, struct buf *error) {
+static bool check_limit(const struct task *task, struct buf *error) {
     bool memory = task->mem_bytes > 0 && task->mem_bytes != TASK_MEM_AUTO;
     if (memory || task->mcpu > 0 || !task_option_is(task, OPT_LIMIT, "hard"))
         return true;
     buf_addf(error, "limit=hard needs min_dram or min_cpu, but min_dram is %s and min_cpu is 0",
              task->mem_bytes ? "auto" : "0");
     return false;
+}
+
+static bool check_requires(const struct task *task, size_t spare, struct buf *error) {
+    struct buf requires = BUF_INIT;
+    task_requires(task, &requires);
+    size_t len = requires.len, most = TASK_NAME_MAX - spare;
+    buf_free(&requires);
+    if (len <= most)
+        return true;
+    buf_addf(error, "labels and GPU requests of %zu bytes together, expected at most %zu", len,
+             most);
+    return false;
+}
+
+bool option_check_task(const struct task *task, struct buf *error) {
+    return check_limit(task, error) &&
+           (task->type != TASK_NATIVE || !task->option_count || check_requires(task, 0, error));
 }
 
 bool options_check(const struct options *options, struct buf *error) {
@@ -378,17 +395,10 @@ bool options_check(const struct options *options, struct buf *error) {
                  OPTIONS_BYTES_MAX);
         return false;
     }
-    struct task task = {.type = TASK_NATIVE}; /* the type with the longest requirements */
+    struct task task = {.type = TASK_SHELL};
     options_fill(options, &task);
-    struct buf requires = BUF_INIT;
-    task_requires(&task, &requires);
-    size_t len = requires.len;
-    buf_free(&requires);
-    if (len > TASK_NAME_MAX - TASK_FAMILY_WORD) {
-        buf_addf(error, "labels and GPU requests of %zu bytes together, expected at most %u", len,
-                 TASK_NAME_MAX - TASK_FAMILY_WORD);
+    if (!check_requires(&task, TASK_FAMILY_WORD, error))
         return false;
-    }
     return option_check_own_name(&task, error);
 }
 

@@ -73,7 +73,7 @@ bool option_name_within(const char *name, size_t len, const char *group, size_t 
 /* Refuses a task whose after= or after_any= names its own name or a group it belongs to. */
 bool option_check_own_name(const struct task *task, struct buf *error);
 /* Refuses limit=hard of a task that asks for nothing that could be a limit: min_dram is 0 or auto
- * and min_cpu is 0. */
-bool option_check_limit(const struct task *task, struct buf *error);
+ * and min_cpu is 0; and requirements that are too long together with a native task's own. */
+bool option_check_task(const struct task *task, struct buf *error);
 
 #endif

@@ -105,6 +105,12 @@
       "the worker's own files, on a local disk; /var/tmp/distcomp-UID/QUEUE/NAME by default") \
     X(TEXT, shell, "shell", "/bin/sh", 1, 4000, NULL, WORKER, "runs shell tasks, with -c") \
     X(TEXT, python, "python", "python3", 1, 4000, NULL, WORKER, "runs python tasks") \
+    X(TEXT, kernel_dir, "kernel_dir", "", 0, 4000, NULL, WORKER, \
+      "directories with kernels, NAME.so each, joined by ':'; `kernels` beside redisWorker by default, or where make install puts them") \
+    X(COUNT, max_kernel_hosts, "max_kernel_hosts", "0", 0, 4096, NULL, WORKER, \
+      "native tasks that run at the same time; 0: twice the cores, at least 16") \
+    X(DURATION, kernel_idle_ms, "kernel_idle", "10s", 10, SETTING_DAY_MS, NULL, WORKER, \
+      "a kernel's process without a task leaves after this long; read at start") \
     X(TEXT, inventory, "inventory", "", 0, 4000, NULL, WORKER, \
       "JSON file that says what this machine has, instead of looking (docs/operations.md)") \
     X(COUNT, broken_after, "broken_after", "20", 0, 1000000, NULL, WORKER, \

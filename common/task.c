@@ -1,10 +1,13 @@
 #include "common/task.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
 #include "common/family.h"
+#include "common/native.h"
 
 const char *task_state_name(enum task_state state) {
     switch (state) {
@@ -146,19 +149,46 @@ static void require_family(const struct task *task, struct buf *out, size_t star
     buf_free(&key);
 }
 
-/* Words are emitted in byte order: "family:" < "gpu:" < "gpu_mem:" < "label:" < "limit" < "native"
+int64_t task_gpu_milli(const struct task *task) {
+    const struct task_option *gpu = task_option(task, OPT_GPU);
+    if (gpu)
+        return task_option_number(task, OPT_GPU, 0);
+    bool asks = task->type == TASK_NATIVE &&
+                native_device(task->params, task->params_len) == NATIVE_DEVICE_GPU;
+    return asks ? 1000 : 0;
+}
+
+static void require_gpu(const struct task *task, struct buf *out, size_t start) {
+    char number[24];
+    int64_t milli = task_gpu_milli(task);
+    int len = snprintf(number, sizeof number, "%" PRId64, milli);
+    if (milli > 0)
+        require(out, start, "gpu:", number, (size_t)len);
+}
+
+/* A name that no loader lets pass is a kernel that nobody has. */
+static void require_kernel(const struct task *task, struct buf *out, size_t start) {
+    const char *name = NULL;
+    size_t len = 0;
+    if (native_name(task->params, task->params_len, &name, &len))
+        require(out, start, "kernel:", name, len);
+    else
+        require(out, start, "kernel:", "", 0);
+}
+
+/* Words are emitted in byte order: "family:" < "gpu:" < "gpu_mem:" < "kernel:" < "label:" < "limit"
  * < "pin". */
 void task_requires(const struct task *task, struct buf *out) {
     size_t start = out->len;
     if (task->mem_bytes == TASK_MEM_AUTO)
         require_family(task, out, start);
-    if (task->option_count) {
-        const struct task_option *gpu = task_option(task, OPT_GPU);
-        if (gpu && task_option_number(task, OPT_GPU, 0) > 0)
-            require(out, start, "gpu:", gpu->value, gpu->len);
+    if (task->option_count || task->type == TASK_NATIVE) {
+        require_gpu(task, out, start);
         const struct task_option *gpu_mem = task_option(task, OPT_GPU_MEM);
         if (gpu_mem && task_option_number(task, OPT_GPU_MEM, 0) > 0)
             require(out, start, "gpu_mem:", gpu_mem->value, gpu_mem->len);
+        if (task->type == TASK_NATIVE)
+            require_kernel(task, out, start);
         const struct task_option *labels = task_option(task, OPT_LABELS);
         const char *name = NULL;
         size_t len = 0;
@@ -167,8 +197,6 @@ void task_requires(const struct task *task, struct buf *out) {
         if (task_option_is(task, OPT_LIMIT, "hard"))
             require(out, start, "limit", "", 0);
     }
-    if (task->type == TASK_NATIVE)
-        require(out, start, "native", "", 0);
     const struct task_option *pin = task->option_count ? task_option(task, OPT_PIN) : NULL;
     if (pin && !task_option_is(task, OPT_PIN, "none"))
         require(out, start, "pin", "", 0);

@@ -109,6 +109,7 @@ struct task_option {
 #define TASK_MCPU_MAX     1000000000u /* a million cores */
 #define TASK_NAME_MAX     255u        /* bytes of a name, and of a requires string */
 #define TASK_FAMILY_WORD  24u         /* bytes of a requires string that options leave free */
+#define TASK_KERNEL_WORD  49u         /* and a native task's: its kernel, and `gpu:1000` */
 #define TASK_PARAMS_MAX   1048576u    /* bytes of params: 1 MiB */
 #define TASK_OPTIONS_MAX  128
 #define TASK_ID_LEN       14 /* characters of an id, without NUL */
@@ -131,6 +132,9 @@ const struct task_option *task_option(const struct task *task, enum task_option_
 int64_t task_option_number(const struct task *task, enum task_option_tag tag, int64_t absent);
 /* Whether the first option with this tag has exactly this value. */
 bool task_option_is(const struct task *task, enum task_option_tag tag, const char *value);
+/* Thousandths of a card that it must have: gpu=, or without that 1000 for a native task with
+ * `device=gpu` among its parameters. */
+int64_t task_gpu_milli(const struct task *task);
 
 /* Bits of task_head.flags. */
 #define TASK_FLAG_DEPENDANTS 1u  /* some task names this one's id in after= */
@@ -171,10 +175,10 @@ uint8_t task_mem_step(uint64_t mem_bytes);
 uint64_t task_step_bytes(uint8_t step); /* UINT64_MAX for TASK_STEP_AUTO */
 
 /*
- * What a worker must have to run this task, as sorted words joined by ',' ("" for most): `native`,
- * `label:NAME`, `gpu:MILLI`, `gpu_mem:BYTES`, `limit` (limit=hard), `pin` (pin=core or numa); and
- * `family:DIGEST` (family.h) with min_dram=auto, under which its memory is looked up. Part of the
- * name of the list the task waits in. Appends to out.
+ * What a worker must have to run this task, as sorted words joined by ',' ("" for most):
+ * `kernel:NAME` (of a native task), `label:NAME`, `gpu:MILLI`, `gpu_mem:BYTES`, `limit`
+ * (limit=hard), `pin` (pin=core or numa); and `family:DIGEST` (family.h) with min_dram=auto, under
+ * which its memory is looked up. Part of the name of the list the task waits in. Appends to out.
  */
 void task_requires(const struct task *task, struct buf *out);
 

@@ -268,7 +268,7 @@ static bool parse_line(struct taskfile *f, const char *line, size_t len, struct 
     }
     f->sticky_good = true;
     options_fill(&f->sticky, task);
-    if (option_check_limit(task, &f->error_text))
+    if (option_check_task(task, &f->error_text))
         return true;
     *column = taskline_column(line, len, 2);
     return false;

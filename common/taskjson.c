@@ -250,7 +250,7 @@ bool taskjson_parse(struct taskjson *json, const char *line, size_t len, struct 
         return false;
     }
     options_fill(&json->options, task);
-    if (option_check_limit(task, error))
+    if (option_check_task(task, error))
         return true;
     *column = taskjson_column(line, len, "limit");
     return false;

@@ -120,7 +120,7 @@ struct kernel {
 int kernel_fail(struct kernel_run *run, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* The same for what no retry can mend: arguments that do not fit together, shapes, NaN in the
- * input. Returns 2. */
+ * input. Returns 2, and the task has failed without another try. */
 int kernel_refuse(struct kernel_run *run, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Writes one line to standard error, as a note. */

@@ -131,7 +131,7 @@ static struct adding *adding_new(const struct args *args, struct buf *error) {
     a->repeats = (uint64_t)task_option_number(&a->task, OPT_REPEAT, 1);
     options_unset(&a->options, option_find("repeat", 6), "repeat", 6);
     a->repeat = a->repeats;
-    if (option_check_limit(&a->task, error))
+    if (option_check_task(&a->task, error))
         return a;
     adding_free(a);
     return NULL;
@@ -177,7 +177,7 @@ static bool adding_next(struct adding *a, struct buf *error) {
     a->task.params = a->command.data;
     a->task.params_len = a->command.len;
     return field_params(a->task.type, a->command.data, a->command.len, &offset, error) &&
-           set_place(a, error);
+           set_place(a, error) && option_check_task(&a->task, error);
 }
 
 /* --- what is done with them --------------------------------------------------------------------

@@ -253,6 +253,8 @@ static void add_word(struct buf *out, const char *word) {
     uint64_t number = value ? strtoull(value + 1, NULL, 10) : 0;
     if (strncmp(word, "label:", 6) == 0) {
         buf_addf(out, "the label %s", word + 6);
+    } else if (strncmp(word, "kernel:", 7) == 0) {
+        buf_addf(out, "the kernel %s", word + 7);
     } else if (strncmp(word, "gpu:", 4) == 0) {
         units_add_milli(out, number);
         buf_adds(out, number > 1000 ? " GPUs" : " GPU");

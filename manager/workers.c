@@ -118,6 +118,8 @@ json_t *worker_view_json(const struct worker_view *view) {
     json_object_set_new(object, "memory_used_bytes", json_integer((json_int_t)view->mem_used));
     json_object_set_new(object, "memory_peak_bytes", json_integer((json_int_t)view->mem_most_used));
     json_object_set_new(object, "gpus", gpus_json(view));
+    const json_t *kernels = json_object_get(view->info, "kernels");
+    json_object_set_new(object, "kernels", kernels ? json_deep_copy(kernels) : json_array());
     json_object_set_new(object, "in_progress", json_integer((json_int_t)view->held));
     json_object_set_new(object, "finished", json_integer((json_int_t)view->finished));
     json_object_set_new(object, "failed", json_integer((json_int_t)view->failed));

@@ -18,6 +18,7 @@
 #include "version.h"
 #include "worker/aftermath.h"
 #include "worker/agent_state.h"
+#include "worker/launch.h"
 #include "worker/notify.h"
 #include "worker/standing.h"
 
@@ -55,6 +56,30 @@ void agent_wake(struct agent *a, uint64_t ms) {
     if (uv_is_active((uv_handle_t *)&a->step_timer) && uv_timer_get_due_in(&a->step_timer) <= ms)
         return;
     uv_timer_start(&a->step_timer, on_step_timer, ms, 0);
+}
+
+void agent_dismiss_hosts(struct agent *a, bool kill) {
+    struct wire_dismiss dismiss = {kill, 0};
+    if (a->super_gone || !launch_hosts(a->wire_version))
+        return;
+    superlink_send(a->super, WIRE_DISMISS, &dismiss, sizeof dismiss, NULL, 0);
+    hostbook_forget_idle(&a->hosts);
+}
+
+mono_ms_t agent_hosts_left(const struct agent *a) {
+    return mono_after(mono_now(), -a->config->kernel_idle_ms);
+}
+
+static void note_host(struct agent *a, const struct run *run) {
+    const struct wire_exit *e = &run->exit;
+    struct usage_base use = {e->user_us + e->system_us, run->memory.read_bytes,
+                             run->memory.write_bytes};
+    if (!run->native)
+        return;
+    if (e->flags & WIRE_EXIT_HOST_STAYS)
+        hostbook_stayed(&a->hosts, e->pid, &use, mono_now(), agent_hosts_left(a));
+    else
+        hostbook_gone(&a->hosts, e->pid);
 }
 
 void agent_kill(struct agent *a, struct run *run, enum wire_why why, uint64_t grace_ms) {
@@ -127,8 +152,10 @@ void agent_set_mode(struct agent *a, enum agent_mode mode) {
     a->mode = mode;
     a->claim_wanted = true;
     a->renew_wanted = true;
-    if (mode >= MODE_STOP)
+    if (mode >= MODE_STOP) {
         keep_order(a);
+        agent_dismiss_hosts(a, false);
+    }
     if (mode == MODE_STOP && a->config->drain_timeout_ms > 0)
         uv_timer_start(&a->drain_timer, on_drain_timeout, (uint64_t)a->config->drain_timeout_ms, 0);
     if (mode == MODE_RETURN) {
@@ -259,6 +286,7 @@ static void on_exit_frame(struct agent *a, const struct wire_exit *e) {
         return; /* told twice, after a HELLO */
     run_end(&a->runs, run, e);
     memory_ends(a, run);
+    note_host(a, run);
     gpu_free(a, run);
     pin_free(a, run);
     if (e->leftovers)
@@ -280,6 +308,7 @@ static void on_frame(void *arg, uint32_t type, const char *payload, size_t len) 
         struct wire_welcome welcome;
         struct wire_started started;
         struct wire_exit exit;
+        struct wire_files files;
         struct wire_signal signal;
     } f;
     if (a->ended)
@@ -307,6 +336,10 @@ static void on_frame(void *arg, uint32_t type, const char *payload, size_t len) 
         }
     } else if (type == WIRE_EXIT && (len == sizeof f.exit || len == WIRE_EXIT_OLD_BYTES)) {
         on_exit_frame(a, &f.exit);
+    } else if (type == WIRE_FILES && len == sizeof f.files) {
+        struct run *run = runs_in_slot(&a->runs, f.files.slot);
+        if (run)
+            run->files = f.files.files;
     } else if (type == WIRE_PING) {
         send_alive(a, 0);
     } else if (type == WIRE_SIGNAL && len == sizeof f.signal) {
@@ -374,6 +407,10 @@ static void on_redis_up(void *arg, const struct redis_facts *facts) {
         report_again(a);
     a->facts = *facts;
     a->claim_wanted = true;
+    struct buf url = BUF_INIT;
+    endpoint_add_url(redisio_endpoint(a->redis), &url);
+    free(a->redis_url);
+    a->redis_url = buf_detach(&url);
 }
 
 static void on_redis_down(void *arg) {
@@ -402,6 +439,7 @@ static void on_renew_timer(uv_timer_t *timer) {
     struct agent *a = timer->data;
     a->renew_wanted = true;
     config_look(a);
+    config_look_kernels(a);
     uv_timer_set_repeat(timer, (uint64_t)a->config->health_report_interval_ms);
 }
 
@@ -469,6 +507,10 @@ static void agent_end(struct agent *a) {
     free(a->queue_key);
     free(a->info);
     free(a->caps);
+    free(a->bare_caps);
+    free(a->redis_url);
+    kernels_free(&a->kernels);
+    hostbook_free(&a->hosts);
     free(a->reconcile_runs);
     endpoint_free(&a->endpoint);
     buf_free(&a->free_cards);
@@ -491,6 +533,7 @@ int agent_run(int supervisor_fd, struct config *config, const struct config_flag
     a->argv = argv;
     a->cmd = (struct cmd)CMD_INIT;
     a->free_cards = (struct buf)BUF_INIT;
+    a->hosts = (struct hostbook)HOSTBOOK_INIT;
     log_base("worker", config->name);
     if (!endpoint_from_config(&a->endpoint, config, &error)) {
         fprintf(stderr, "redisWorker: %s\n", error.data);

@@ -10,6 +10,7 @@
 
 #include "common/log.h"
 #include "common/need.h"
+#include "worker/hostkey.h"
 #include "worker/launch.h"
 #include "worker/limits.h"
 
@@ -128,11 +129,15 @@ static void start(struct agent *a, struct run *run) {
     struct limits limits;
     struct cgroup_entry entry;
     confine(a, run, &limits, &entry);
+    run->host_key = run->native ? hostkey(run->environment, run->placement) : 0;
     buf_addf(&script, "%s/out/%u.sh", a->config->state_dir, run->slot);
     struct launch_extra extra = {.entry = run->memory.in_cgroup ? &entry : NULL,
                                  .data_bytes = limits.data_bytes,
                                  .oom_score_adj = run->memory.oom_score_adj,
-                                 .wire_version = a->wire_version};
+                                 .wire_version = a->wire_version,
+                                 .kernels = &a->kernels,
+                                 .host_most = a->host_most,
+                                 .redis_url = a->redis_url};
     if (!launch_make(&launch, run, a->config, &extra, script.data, &error) ||
         (launch.script.len && !write_script(script.data, &launch.script, &error))) {
         refuse(a, run, error.data);
@@ -150,6 +155,21 @@ static void start(struct agent *a, struct run *run) {
     buf_free(&script);
 }
 
+/* False: it has to wait. */
+static bool start_in(struct agent *a, struct run *run, struct room *room) {
+    if (!admission_fits(room, run->mem_bytes, run->mcpu) || !gpu_place(a, run))
+        return false;
+    if (!run_start(&a->runs, run)) {
+        gpu_free(a, run);
+        return false;
+    }
+    room->mem_bytes -= run->held_bytes;
+    room->mcpu -= run->mcpu;
+    room->slots--;
+    start(a, run);
+    return true;
+}
+
 void claim_start_ready(struct agent *a) {
     struct run_list *ready = &a->runs.lists[RUN_READY];
     if (!ready->first)
@@ -157,18 +177,11 @@ void claim_start_ready(struct agent *a) {
     mono_ms_t now = mono_now();
     bool may_start = a->mode == MODE_RUN && mono_diff(now, a->no_start_before) >= 0;
     struct room room = room_now(a);
-    while (may_start && ready->first) {
-        struct run *run = ready->first;
-        if (!admission_fits(&room, run->mem_bytes, run->mcpu) || !gpu_place(a, run))
+    for (struct run *run = ready->first, *next; run && may_start; run = next) {
+        next = run->next;
+        bool waits = run->native && a->runs.natives >= a->host_most;
+        if (!waits && !start_in(a, run, &room))
             break;
-        if (!run_start(&a->runs, run)) {
-            gpu_free(a, run);
-            break;
-        }
-        room.mem_bytes -= run->held_bytes;
-        room.mcpu -= run->mcpu;
-        room.slots--;
-        start(a, run);
     }
     if (!ready->first)
         return;
@@ -186,8 +199,17 @@ void claim_start_ready(struct agent *a) {
 
 static void on_claim(void *arg, const redisReply *reply);
 
+/* How many native tasks more may run, or wait here to. */
+static uint32_t natives_room(const struct agent *a) {
+    size_t natives = a->runs.natives;
+    for (const struct run *run = a->runs.lists[RUN_READY].first; run; run = run->next)
+        natives += run->native;
+    return a->host_most > natives ? a->host_most - (uint32_t)natives : 0;
+}
+
 static void send_claim(struct agent *a) {
-    a->claim.caps = a->caps; /* conf.json may have been read since it was asked first */
+    /* conf.json may have been read since it was asked first */
+    a->claim.caps = natives_room(a) ? a->caps : a->bare_caps;
     claim_build(&a->cmd, a->queue_key, &a->claim);
     a->claiming = redisio_send(a->redis, &a->cmd, on_claim, a);
 }
@@ -311,6 +333,10 @@ void claim_step(struct agent *a) {
     uint32_t free_slots = a->runs.free_count > ready ? a->runs.free_count - ready : 0;
     if (room.slots > free_slots)
         room.slots = free_slots;
+    /* No more than could start, were they all native; what there is of others comes next. */
+    uint32_t natives = natives_room(a) + ahead;
+    if (*a->kernels.names && natives > ahead && room.slots > natives)
+        room.slots = natives;
     a->claim_wanted = false;
     if (room.slots == 0)
         return;

@@ -10,6 +10,8 @@
 #include "version.h"
 #include "worker/launch.h"
 
+enum { HOSTS_LEAST = 16 };
+
 static int64_t file_mtime_ns(const char *path) {
     struct stat st;
     if (!*path || stat(path, &st) != 0)
@@ -17,20 +19,37 @@ static int64_t file_mtime_ns(const char *path) {
     return st.st_mtim.tv_sec * INT64_C(1000000000) + st.st_mtim.tv_nsec;
 }
 
-/* The words a worker can satisfy in a task's requires: its labels, and what it can confine. */
-static char *make_caps(const struct agent *a) {
-    struct buf caps = BUF_INIT;
-    buf_addc(&caps, ',');
-    if (launch_confines(a->wire_version))
-        buf_adds(&caps, "limit,pin,");
-    const char *at = a->config->labels;
-    while (*at) {
+/* Appends PREFIX and a word for each word of a list joined by ','. */
+static void add_words(struct buf *caps, const char *prefix, const char *list) {
+    for (const char *at = list; *at;) {
         size_t len = strcspn(at, ",");
         if (len)
-            buf_addf(&caps, "label:%.*s,", (int)len, at);
+            buf_addf(caps, "%s%.*s,", prefix, (int)len, at);
         at += len + (at[len] == ',');
     }
+}
+
+/* The words a worker can satisfy in a task's requires: its labels, what it can confine, and
+ * kernels. */
+static char *make_caps(const struct agent *a, const char *kernels) {
+    struct buf caps = BUF_INIT;
+    buf_addc(&caps, ',');
+    if (launch_hosts(a->wire_version))
+        add_words(&caps, "kernel:", kernels);
+    if (launch_confines(a->wire_version))
+        buf_adds(&caps, "limit,pin,");
+    add_words(&caps, "label:", a->config->labels);
     return buf_detach(&caps);
+}
+
+static json_t *list_kernels(const char *names) {
+    json_t *list = json_array();
+    for (const char *at = names; *at;) {
+        size_t len = strcspn(at, ",");
+        json_array_append_new(list, json_stringn(at, len));
+        at += len + (at[len] == ',');
+    }
+    return list;
 }
 
 static char *make_info(const struct agent *a) {
@@ -45,6 +64,8 @@ static char *make_info(const struct agent *a) {
         a->caps, "labels", a->config->labels, "state_dir", a->config->state_dir, "version",
         DISTCOMP_VERSION, "started", (json_int_t)wall_now().ms);
     machine_describe(a->machine, info);
+    if (launch_hosts(a->wire_version))
+        json_object_set_new(info, "kernels", list_kernels(a->kernels.names));
     char *text = json_dumps(info, JSON_COMPACT);
     json_decref(info);
     buf_free(&boot);
@@ -63,8 +84,15 @@ void config_measure(struct agent *a) {
         .slots = use.slots,
     };
     memory_watch_trigger(a);
+    uint32_t cores = (a->capacity.mcpu + 999) / 1000;
+    a->host_most = (uint32_t)a->config->max_kernel_hosts;
+    if (!a->host_most)
+        a->host_most = 2 * cores > HOSTS_LEAST ? 2 * cores : HOSTS_LEAST;
+    kernels_find(&a->kernels, a->config->kernel_dir, a->argv[0]);
     free(a->caps);
-    a->caps = make_caps(a);
+    free(a->bare_caps);
+    a->caps = make_caps(a, a->kernels.names);
+    a->bare_caps = make_caps(a, "");
     free(a->info);
     a->info = make_info(a);
     if (!a->config_mtime_ns)
@@ -91,6 +119,13 @@ static void keep_identity(struct config *fresh, struct config *old, struct buf *
     fresh->redis_db = old->redis_db;
 }
 
+/* What it says of itself has changed. */
+static void tell_anew(struct agent *a) {
+    config_measure(a);
+    a->registered = false;
+    a->claim_wanted = true;
+}
+
 void config_reload(struct agent *a) {
     struct config fresh;
     struct buf error = BUF_INIT, changed = BUF_INIT, kept = BUF_INIT;
@@ -109,13 +144,18 @@ void config_reload(struct agent *a) {
             log_event(LOG_INFO, "config_read", kv_text("changed", changed.data));
         log_setup(STDERR_FILENO, (enum log_level)a->config->log_level,
                   (enum log_format)a->config->log_format);
-        config_measure(a);
-        a->registered = false; /* told anew, with what it has now */
-        a->claim_wanted = true;
+        tell_anew(a);
     }
     buf_free(&error);
     buf_free(&changed);
     buf_free(&kept);
+}
+
+void config_look_kernels(struct agent *a) {
+    if (!a->caps || !kernels_find(&a->kernels, a->config->kernel_dir, a->argv[0]))
+        return;
+    log_event(LOG_INFO, "kernels", kv_text("names", a->kernels.names));
+    tell_anew(a);
 }
 
 void config_look(struct agent *a) {

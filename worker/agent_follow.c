@@ -51,7 +51,7 @@ static bool send_stream(struct agent *a, struct follow *f, const struct run *run
     if (!redisio_up(a->redis))
         return false;
     struct buf path = BUF_INIT;
-    result_stream_path(&path, a->config->state_dir, run->slot, which == 1);
+    result_stream_path(&path, a->config->state_dir, run->files, which == 1);
     int fd = open(path.data, O_RDONLY | O_CLOEXEC);
     buf_free(&path);
     if (fd < 0)

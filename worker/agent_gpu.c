@@ -35,7 +35,7 @@ bool gpu_place(struct agent *a, struct run *run) {
         return true;
     const struct gpu *cards = look(a);
     if (!gpuplace_choose(a->gpus, &p->gpu, &p->grant))
-        return false;
+        return p->gpu_optional;
     gpuplace_take(a->gpus, &p->grant);
     note_cards(p, cards);
     return true;

@@ -108,7 +108,8 @@ bool memory_starts(struct agent *a, struct run *run, const struct cgroup_limits 
     m->oom_score_adj = memory_oom_start(a);
     m->in_cgroup = launch_confines(a->wire_version) &&
                    (limits->memory_bytes || limits->mcpu ||
-                    (cgroups_abilities(a->memory.cgroups)->v2 && !memory_short_tasks(a)));
+                    (cgroups_abilities(a->memory.cgroups)->v2 && !memory_short_tasks(a) &&
+                     !run->native)); /* whose process may stay for the next */
     return !m->in_cgroup || cgroup_begin(a->memory.cgroups, run->slot, limits, entry, error);
 }
 
@@ -119,12 +120,18 @@ void memory_started(struct agent *a, struct run *run) {
     } else if (run->memory.in_cgroup) {
         cgroup_confirm(a->memory.cgroups, run->slot, run->pid);
     }
+    if (run->native && hostbook_started(&a->hosts, run->pid))
+        run->memory.oom_score_adj = 0; /* it has what an earlier try was given */
 }
 
 static void measure(struct agent *a, struct run *run) {
     char cookie[sizeof "DISTCOMP_COOKIE=." + TASK_ID_LEN + NONCE_LEN];
     snprintf(cookie, sizeof cookie, "DISTCOMP_COOKIE=%s.%s", run->id, run->nonce);
-    usage_add(a->memory.usage, run->slot, run->pid, cookie);
+    const struct usage_base *before = run->native ? hostbook_used(&a->hosts, run->pid) : NULL;
+    if (before)
+        usage_add_again(a->memory.usage, run->slot, run->pid, cookie, before);
+    else
+        usage_add(a->memory.usage, run->slot, run->pid, cookie);
     run->memory.measured = true;
 }
 

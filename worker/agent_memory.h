@@ -4,7 +4,7 @@
  * and does what they say. Only worker/agent*.c include it.
  *
  *   agent_memory.c       what tries use: from START to EXIT, the sample each second, the room
- *   agent_memory_watch.c when to look; below the trigger, who goes back
+ *   agent_memory_watch.c when to look; below the trigger, who goes back: idle hosts first
  *   agent_memory_oom.c   the kernel's killer: whom it should take, and whom it took
  *
  *     claim ─► memory_starts ─► START ─► STARTED ─► memory_started
@@ -62,7 +62,10 @@ struct agent_memory {
     uint64_t pressure_trigger; /* what they were opened for */
     struct memory_poll *polls;
 
-    bool oom_always; /* the supervisor's own oom_score_adj is below 0 */
+    bool oom_always;          /* the supervisor's own oom_score_adj is below 0 */
+    uint64_t dismissed_bytes; /* of idle hosts that were sent away for want of memory, */
+    mono_ms_t dismissed;      /* and when */
+
     struct oom_count kills;
     mono_ms_t kills_read;
     mono_ms_t short_at; /* memory was short; .ms 0: never */

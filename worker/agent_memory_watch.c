@@ -5,12 +5,14 @@
 #include "common/log.h"
 #include "worker/agent_state.h"
 #include "worker/evict.h"
+#include "worker/procfile.h"
 #include "worker/ustime.h"
 
 enum {
     SAMPLE_MS = 1000,
     CLOSE_SAMPLE_MS = 100, /* below the trigger all processes are looked for again after this */
-    KILLS_MS = 1000
+    KILLS_MS = 1000,
+    HOSTS_MOST = 256 /* whose memory is looked up */
 };
 
 struct memory_poll {
@@ -49,13 +51,42 @@ static void give_back(struct agent *a, struct run *run, const struct evict_view 
     agent_kill(a, run, WIRE_WHY_MEMORY, grace_ms);
 }
 
+/* Processes that only wait for a native task go before any task does. */
+static void dismiss_idle(struct agent *a, bool kill, mono_ms_t now) {
+    struct agent_memory *m = &a->memory;
+    int32_t pids[HOSTS_MOST];
+    size_t count = hostbook_idle(&a->hosts, agent_hosts_left(a), pids, HOSTS_MOST);
+    if (!count)
+        return;
+    m->dismissed = now;
+    m->dismissed_bytes = 0;
+    for (size_t i = 0; i < count && i < HOSTS_MOST; i++) {
+        struct process_memory memory;
+        if (procfile_memory("", pids[i], &memory))
+            m->dismissed_bytes += memory.anon_bytes + memory.shmem_bytes;
+    }
+    log_event(LOG_INFO, "hosts_dismissed", kv_uint("count", count),
+              kv_uint("bytes", m->dismissed_bytes));
+    agent_dismiss_hosts(a, kill);
+    if (!a->super_gone)
+        superlink_flush(a->super);
+}
+
+/* What is still to come back of them: that takes 0.1 s a GiB. */
+static uint64_t dismissed_bytes(const struct agent *a, mono_ms_t now) {
+    uint64_t bytes = a->memory.dismissed_bytes;
+    int64_t ms = 50 + (int64_t)(bytes >> 20) / 10;
+    return mono_diff(now, a->memory.dismissed) < ms ? bytes : 0;
+}
+
 /* Ends as many as are missing, in one go. */
 static void give_back_some(struct agent *a, uint64_t available) {
     const struct run_list *started = &a->runs.lists[RUN_STARTED];
     struct evict_task *tasks = xcalloc(started->count + 1, sizeof *tasks);
     struct run **runs = xcalloc(started->count + 1, sizeof *runs);
     mono_ms_t now = mono_now();
-    size_t count = 0;
+    size_t count = 1; /* the hosts that were sent away: what they had is on its way */
+    tasks[0] = (struct evict_task){.used_bytes = dismissed_bytes(a, now), .state = EVICT_KILLED};
     for (struct run *run = started->first; run; run = run->next) {
         tasks[count] = evict_task_of(a, run, now);
         runs[count++] = run;
@@ -163,6 +194,8 @@ static void look(struct agent *a) {
     memrate_add(&m->rate, ustime_mono(), available);
     if (available < a->capacity.reserve_bytes || available / 2 < a->trigger_bytes)
         m->short_at = now;
+    if (available < a->capacity.reserve_bytes)
+        dismiss_idle(a, available < a->trigger_bytes, now);
     if (available < a->trigger_bytes) {
         measure_for_choice(a, now);
         available = available_now(a);

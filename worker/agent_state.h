@@ -27,6 +27,8 @@
 #include "worker/admission.h"
 #include "worker/agent_memory.h"
 #include "worker/gpuplace.h"
+#include "worker/hostbook.h"
+#include "worker/kernels.h"
 #include "worker/machine.h"
 #include "worker/pin.h"
 #include "worker/redisio.h"
@@ -80,9 +82,10 @@ struct agent {
     int64_t config_mtime_ns;
     struct endpoint endpoint;
     char *queue_key;
-    char *info;     /* JSON, registered once */
-    char *caps;     /* ",word,word," */
-    struct cmd cmd; /* scratch */
+    char *info;      /* JSON, registered once */
+    char *caps;      /* ",word,word," */
+    char *bare_caps; /* without kernels: as many native tasks run as may */
+    struct cmd cmd;  /* scratch */
 
     struct redisio *redis;
     struct redis_facts facts;
@@ -95,6 +98,10 @@ struct agent {
     uint32_t wire_version; /* that both speak; from WELCOME on */
 
     struct machine *machine;
+    struct kernels kernels;
+    struct hostbook hosts;
+    uint32_t host_most;    /* native tasks at the same time */
+    char *redis_url;       /* for kernels, login included; NULL: not known yet */
     struct gpuplace *gpus; /* what is promised of them; NULL: nobody has asked yet */
     struct pins *pins;     /* likewise of CPUs */
     struct capacity capacity;
@@ -175,6 +182,10 @@ struct agent {
 
 /* agent.c */
 void agent_wake(struct agent *a, uint64_t ms); /* run agent_step after at most ms */
+/* Processes of native tasks that wait for the next one leave; kill: at once. */
+void agent_dismiss_hosts(struct agent *a, bool kill);
+/* Those idle since before have left. */
+mono_ms_t agent_hosts_left(const struct agent *a);
 void agent_kill(struct agent *a, struct run *run, enum wire_why why, uint64_t grace_ms);
 void agent_refuse(struct agent *a,
                   const char *why); /* prints, tells the supervisor, ends the loop */
@@ -189,6 +200,7 @@ void agent_bye(struct agent *a, enum wire_bye_mode mode, int code); /* the loop 
 void config_measure(struct agent *a); /* fills capacity, caps and info */
 void config_look(struct agent *a);    /* reads conf.json again if it has changed */
 void config_reload(struct agent *a);
+void config_look_kernels(struct agent *a); /* and tells the queue when there are others now */
 
 /* agent_signal.c: SIGTERM drains and leaves, again it gives back; SIGINT gives back; SIGHUP
  * reloads; SIGUSR1 leaves the tasks to the supervisor. docs/operations.md has the table. */

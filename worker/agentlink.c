@@ -149,7 +149,6 @@ static void keep_cookie(struct slot *s, const struct wire_start_view *view) {
 static struct spawn_result start(uint32_t number, const struct wire_start_view *view) {
     if (view->head.flags & WIRE_START_HOST)
         return host_start(number, view);
-    host_clear(number);
     return spawn_task(number, view);
 }
 
@@ -166,7 +165,7 @@ static void begin(uint32_t number, const struct wire_start_view *view) {
     struct spawn_result r = start(number, view);
     if (r.pid > 0) {
         slot_set_main(number, r.pid);
-        capture_started(number);
+        capture_started(s->files);
         const uint64_t for_ever_ms = INT64_MAX / US_PER_MS / 2;
         if (h->timeout_ms && h->timeout_ms < for_ever_ms)
             slot_set_deadline(number, s->start_us + (int64_t)h->timeout_ms * US_PER_MS);
@@ -220,6 +219,7 @@ static const char *on_ack(const uint8_t *payload, uint32_t length) {
     s->send_exit = s->send_started = false;
     capture_acknowledged(ack.slot, ack.flags);
     slot_free(ack.slot);
+    host_released(ack.slot);
     return NULL;
 }
 
@@ -344,16 +344,25 @@ static struct wire_started started_of(const struct slot *s) {
     return (struct wire_started){s->exit.slot, s->exit.pid, s->exit.start_wall_ms};
 }
 
+#define FILES_FRAME (sizeof(struct wire_frame) + sizeof(struct wire_files))
+
+static void tell_files(const struct slot *s) {
+    struct wire_files files = {s->exit.slot, s->files};
+    if (s->state == SLOT_RUNNING && s->files != s->exit.slot && agent_version >= WIRE_VERSION_HOST)
+        wireio_put(&io, WIRE_FILES, &files, sizeof files, NULL, 0);
+}
+
 /* TASK for each used slot, then READY; false while there is no room. */
 static bool tell_handshake(void) {
     for (; handshake < slot_high; handshake++) {
         const struct slot *s = &slot_table[handshake];
         if (s->state == SLOT_FREE)
             continue;
-        if (!wireio_room(&io, sizeof(struct wire_task) + WIRE_NOTE_MAX))
+        if (!wireio_room(&io, sizeof(struct wire_task) + WIRE_NOTE_MAX + FILES_FRAME))
             return false;
         struct wire_task task = {started_of(s), s->state == SLOT_RUNNING, s->note_len};
         wireio_put(&io, WIRE_TASK, &task, sizeof task, slot_note[handshake], s->note_len);
+        tell_files(s);
     }
     if (!wireio_room(&io, 0))
         return false;
@@ -370,8 +379,9 @@ static size_t exit_bytes(void) {
 }
 
 static void tell_slots(void) {
-    while (queue_len && wireio_room(&io, sizeof(struct wire_started) + sizeof(struct wire_exit) +
-                                             sizeof(struct wire_frame))) {
+    while (queue_len &&
+           wireio_room(&io, sizeof(struct wire_started) + FILES_FRAME + sizeof(struct wire_exit) +
+                                sizeof(struct wire_frame))) {
         struct slot *s = &slot_table[queue[queue_head]];
         queue_head = (queue_head + 1) % SLOT_MAX;
         queue_len--;
@@ -379,6 +389,7 @@ static void tell_slots(void) {
         if (s->send_started) {
             struct wire_started started = started_of(s);
             wireio_put(&io, WIRE_STARTED, &started, sizeof started, NULL, 0);
+            tell_files(s);
         }
         if (s->send_exit)
             wireio_put(&io, WIRE_EXIT, &s->exit, exit_bytes(), NULL, 0);

@@ -1,5 +1,6 @@
 /*
- * capture.h - a slot's two output files, STATE_DIR/out/SLOT.out and SLOT.err.
+ * capture.h - a try's two output files, STATE_DIR/out/N.out and N.err. N is its slot, or hM for a
+ * try in host M (struct slot's `files` is WIRE_FILES_HOST + M then).
  *
  * The child opens them by name, append-only, just before it executes the task (spawn.c): the
  * supervisor holds no descriptor of them, so the cost of a spawn does not grow with the number of
@@ -29,28 +30,30 @@
    least 2 pages. */
 void capture_init(int dir_fd, uint64_t output_max);
 int capture_dir(void);
-/* "SLOT.out" (stream 0) or "SLOT.err" (stream 1). */
-void capture_name(uint32_t slot, int stream, char name[CAPTURE_NAME_MAX]);
+/* "N.out" (stream 0) or "N.err" (stream 1) of these files. */
+void capture_name(uint32_t files, int stream, char name[CAPTURE_NAME_MAX]);
 /* Flags for the child's open beside O_WRONLY|O_APPEND|O_CREAT. */
-int capture_open_flags(uint32_t slot, int stream);
+int capture_open_flags(uint32_t files, int stream);
 
 /*
- * A host (host.h) keeps the slot's files open from one try to the next. Before the next:
- * capture_reuse empties them. False: they are not those of these names any more (moved to the
- * results, or removed), so it has to be given others, from capture_open (-1 with errno).
+ * A host has files of its own, which it keeps open from one try to the next; they belong to the try
+ * until its ACK. Before the next: capture_reuse empties them. False: they are not those of these
+ * names any more (moved to the results, or removed), so it has to be given others, from
+ * capture_open
+ * (-1 with errno).
  */
-bool capture_reuse(uint32_t slot);
-int capture_open(uint32_t slot, int stream);
+bool capture_reuse(uint32_t files);
+int capture_open(uint32_t files, int stream);
 /* Whoever comes next gets new files; who has the old ones may still write to them. */
-void capture_renew(uint32_t slot);
-/* Adds a line to the try's standard error. */
-void capture_remark(uint32_t slot, const char *line);
+void capture_renew(uint32_t files);
+/* Adds a line to the standard error among them. */
+void capture_remark(uint32_t files, const char *line);
 
-/* A try begins in the slot: its timer runs. */
-void capture_started(uint32_t slot);
-/* Sizes now, holes included. */
+/* A try begins with these files: its timer runs. */
+void capture_started(uint32_t files);
+/* Sizes of a slot's files now, holes included. */
 void capture_sizes(uint32_t slot, uint64_t *out_bytes, uint64_t *err_bytes);
-/* ACK: flags of struct wire_ack. Makes room on disk where that matters. */
+/* ACK of a slot: flags of struct wire_ack. Makes room on disk where that matters. */
 void capture_acknowledged(uint32_t slot, uint32_t flags);
 
 /* When the next look is due (INT64_MAX: nothing runs), and the look itself. */

@@ -114,9 +114,11 @@ static void finish(uint32_t number) {
         s->replace_files = true;
     if (!s->silent || s->replace_files)
         capture_sizes(number, &s->exit.out_bytes, &s->exit.err_bytes);
-    s->exit.flags = host_is_idle(number) ? WIRE_EXIT_HOST_STAYS : 0;
+    s->exit.flags = host_stays(number) ? WIRE_EXIT_HOST_STAYS : 0;
     slot_end(number);
     stray_forget(number);
+    host_released(number);
+    s->exit.files = s->files;
     ending_done(number);
 }
 

@@ -23,6 +23,8 @@
 #define EXIT_US  (100 * (int64_t)US_PER_MS) /* one that closed its socket has exited by then */
 #define AGAIN_US (1 * (int64_t)US_PER_S)    /* SIGKILL again */
 
+#define HOST_MAX SLOT_MAX
+
 enum host_state {
     HOST_NONE,
     HOST_IDLE,
@@ -36,6 +38,7 @@ struct host {
     int32_t pid;
     int fd; /* IDLE, BUSY */
     uint32_t serial;
+    uint32_t slot; /* 1 + that of the try that has it or, until its ACK, its files; 0: none */
     uint64_t key;
     uint64_t user_us, system_us; /* of the tries before this one */
     int64_t due_us;              /* IDLE: goes; CUT: SIGKILL */
@@ -48,9 +51,10 @@ struct leaver {
     int64_t due_us; /* SIGKILL */
 };
 
-static struct host hosts[SLOT_MAX];
-static struct leaver leavers[SLOT_MAX];
-static uint32_t leaver_count, idle_count, last_serial;
+static struct host hosts[HOST_MAX];
+static uint32_t host_high; /* one more than the highest number in use or used before */
+static struct leaver leavers[HOST_MAX];
+static uint32_t leaver_count, idle_count, alive_count, last_serial;
 static int64_t next_due_us = INT64_MAX; /* nothing is due before; may be early */
 static int watch_fd = -1;
 static uint32_t first_id;
@@ -71,8 +75,19 @@ static void due_at(int64_t *due_us, int64_t at_us) {
         next_due_us = at_us;
 }
 
-bool host_is_idle(uint32_t number) {
-    return hosts[number].state == HOST_IDLE;
+/* The host of a slot's try; NULL: it has none. */
+static struct host *host_of(uint32_t number) {
+    uint32_t files = slot_table[number].files;
+    return files >= WIRE_FILES_HOST ? &hosts[files - WIRE_FILES_HOST] : NULL;
+}
+
+static uint32_t files_of(const struct host *h) {
+    return WIRE_FILES_HOST + (uint32_t)(h - hosts);
+}
+
+bool host_stays(uint32_t number) {
+    const struct host *h = host_of(number);
+    return h && h->state == HOST_IDLE;
 }
 
 uint32_t host_left(void) {
@@ -84,11 +99,12 @@ int host_of_cookie(const char *cookie) {
     char *end = NULL;
     if (!prefix || strncmp(cookie, cookie_prefix, prefix) != 0)
         return -1;
-    unsigned long number = strtoul(cookie + prefix, &end, 10);
-    if (*end != '.' || number >= SLOT_MAX || slot_table[number].state != SLOT_RUNNING)
+    unsigned long host = strtoul(cookie + prefix, &end, 10);
+    if (*end != '.' || host >= HOST_MAX || strtoul(end + 1, NULL, 10) != hosts[host].serial)
         return -1;
-    const struct host *h = &hosts[number];
-    return h->state != HOST_NONE && strtoul(end + 1, NULL, 10) == h->serial ? (int)number : -1;
+    const struct host *h = &hosts[host];
+    bool runs = h->slot && slot_table[h->slot - 1].state == SLOT_RUNNING;
+    return runs ? (int)h->slot - 1 : -1;
 }
 
 /* ---- Going. ---- */
@@ -98,15 +114,21 @@ static void end_now(int32_t pid) {
     kill(pid, SIGKILL);
 }
 
-static void send_away(uint32_t number, bool at_once) {
-    struct host *h = &hosts[number];
-    close(h->fd);
+static void forget(struct host *h) {
     h->state = HOST_NONE;
+    alive_count--;
+}
+
+static void send_away(struct host *h, bool at_once) {
+    close(h->fd);
+    forget(h);
     idle_count--;
-    at_once = at_once || leaver_count == SLOT_MAX;
+    if (!h->slot)
+        capture_renew(files_of(h)); /* it may write until it is gone */
+    at_once = at_once || leaver_count == HOST_MAX;
     if (at_once)
         end_now(h->pid);
-    if (leaver_count < SLOT_MAX) {
+    if (leaver_count < HOST_MAX) {
         struct leaver *l = &leavers[leaver_count++];
         l->pid = h->pid;
         due_at(&l->due_us, ustime_mono() + (at_once ? AGAIN_US : LEAVE_US));
@@ -114,26 +136,31 @@ static void send_away(uint32_t number, bool at_once) {
 }
 
 void host_dismiss(uint32_t number) {
-    if (hosts[number].state == HOST_IDLE)
-        send_away(number, false);
-}
-
-void host_clear(uint32_t number) {
-    if (hosts[number].state != HOST_IDLE)
-        return;
-    send_away(number, false);
-    capture_renew(number); /* it may write until it is gone */
+    struct host *h = host_of(number);
+    if (h && h->state == HOST_IDLE)
+        send_away(h, false);
 }
 
 void host_dismiss_all(bool kill) {
-    for (uint32_t i = 0; i < slot_high && idle_count > 0; i++)
+    for (uint32_t i = 0; i < host_high && idle_count > 0; i++)
         if (hosts[i].state == HOST_IDLE)
-            send_away(i, kill);
+            send_away(&hosts[i], kill);
+}
+
+void host_released(uint32_t number) {
+    struct slot *s = &slot_table[number];
+    struct host *h = host_of(number);
+    bool needed = s->state == SLOT_ENDED && (s->exit.out_bytes || s->exit.err_bytes);
+    if (!h || needed)
+        return;
+    h->slot = 0;
+    if (h->state == HOST_NONE || s->replace_files)
+        capture_renew(files_of(h)); /* whoever is left of it may still write */
+    s->files = number;
 }
 
 /* A busy host will not be heard again. */
-static void cut(uint32_t number, int64_t patience_us) {
-    struct host *h = &hosts[number];
+static void cut(struct host *h, int64_t patience_us) {
     close(h->fd);
     h->fd = -1;
     h->state = HOST_CUT;
@@ -195,12 +222,12 @@ static enum heard hear(int fd, struct host_done *done) {
 /* ---- A try begins. ---- */
 
 /* False: the host has died, or its files cannot be made. */
-static bool wake(uint32_t number, const struct wire_start_view *view) {
-    struct host *h = &hosts[number];
+static bool wake(struct host *h, const struct wire_start_view *view) {
+    uint32_t own = files_of(h);
     int files[2] = {-1, -1};
-    bool same = capture_reuse(number);
+    bool same = capture_reuse(own);
     for (int stream = 0; stream < 2 && !same; stream++)
-        files[stream] = capture_open(number, stream);
+        files[stream] = capture_open(own, stream);
     bool sent = (same || (files[0] >= 0 && files[1] >= 0)) &&
                 send_request(h->fd, view, same ? NULL : files);
     for (int stream = 0; stream < 2; stream++)
@@ -214,57 +241,99 @@ static bool wake(uint32_t number, const struct wire_start_view *view) {
     return true;
 }
 
-static bool watch(int fd, uint32_t number) {
-    struct epoll_event e = {.events = EPOLLIN, .data.u32 = first_id + number};
-    return epoll_ctl(watch_fd, EPOLL_CTL_ADD, fd, &e) == 0;
+static bool watch(const struct host *h) {
+    struct epoll_event e = {.events = EPOLLIN, .data.u32 = first_id + (uint32_t)(h - hosts)};
+    return epoll_ctl(watch_fd, EPOLL_CTL_ADD, h->fd, &e) == 0;
 }
 
 /* The request waits in the socket before the process is there: what can fail fails first. */
-static struct spawn_result start_new(uint32_t number, const struct wire_start_view *view) {
-    struct host *h = &hosts[number];
+static struct spawn_result start_new(struct host *h, const struct wire_start_view *view) {
     char cookie[SLOT_COOKIE_MAX];
-    const int room = 2 * HOST_MESSAGE_MAX;
+    const int room = 2 * HOST_MESSAGE_MAX; /* where the default is less */
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
         return (struct spawn_result){.error = errno, .step = WIRE_STEP_SOCKET};
-    setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room); /* a small default is enough
-                                                                       for most */
+    setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+    *h = (struct host){.fd = pair[0], .serial = ++last_serial, .key = view->host.key};
     struct spawn_result r = {.step = WIRE_STEP_SOCKET};
-    snprintf(cookie, sizeof cookie, "%s%u.%u", cookie_prefix, number, ++last_serial);
-    if (watch(pair[0], number) && send_request(pair[0], view, NULL))
-        r = spawn_host(number, view, pair[1], cookie);
+    snprintf(cookie, sizeof cookie, "%s%u.%u", cookie_prefix, (uint32_t)(h - hosts), h->serial);
+    if (watch(h) && send_request(h->fd, view, NULL))
+        r = spawn_host(files_of(h), view, pair[1], cookie);
     else
         r.error = errno;
     close(pair[1]);
-    if (r.pid <= 0)
+    if (r.pid <= 0) {
         close(pair[0]);
-    else
-        *h = (struct host){.state = HOST_BUSY,
-                           .pid = r.pid,
-                           .fd = pair[0],
-                           .serial = last_serial,
-                           .key = view->host.key};
+        return r;
+    }
+    h->state = HOST_BUSY;
+    h->pid = r.pid;
+    alive_count++;
     return r;
 }
 
+/* An idle one, of this key (0: of any), whose files nobody needs: the one used last (or longest
+ * ago). NULL: there is none. */
+static struct host *find_idle(uint64_t key, bool last) {
+    struct host *found = NULL;
+    for (uint32_t i = 0; i < host_high && idle_count > 0; i++) {
+        struct host *h = &hosts[i];
+        bool fits = h->state == HOST_IDLE && !h->slot && (!key || h->key == key);
+        if (fits && (!found || (h->due_us > found->due_us) == last))
+            found = h;
+    }
+    return found;
+}
+
+/* A number that is free for a new one; NULL: all are taken. */
+static struct host *find_number(void) {
+    for (uint32_t i = 0; i < HOST_MAX; i++) {
+        if (hosts[i].state != HOST_NONE || hosts[i].slot)
+            continue;
+        if (i >= host_high)
+            host_high = i + 1;
+        return &hosts[i];
+    }
+    return NULL;
+}
+
+static void make_room(uint32_t most) {
+    struct host *h;
+    while (most && alive_count >= most && (h = find_idle(0, false)))
+        send_away(h, false);
+}
+
 struct spawn_result host_start(uint32_t number, const struct wire_start_view *view) {
-    const struct host *h = &hosts[number];
+    struct host *h;
+    struct spawn_result r = {.error = E2BIG, .step = WIRE_STEP_ARGUMENTS};
     if (request_bytes(view) > HOST_MESSAGE_MAX)
-        return (struct spawn_result){.error = E2BIG, .step = WIRE_STEP_ARGUMENTS};
-    if (h->state == HOST_IDLE && h->key && h->key == view->host.key && wake(number, view))
-        return (struct spawn_result){.pid = h->pid};
-    host_clear(number);
-    return start_new(number, view);
+        return r;
+    while (view->host.key && (h = find_idle(view->host.key, true)) && !wake(h, view))
+        send_away(h, false);
+    if (view->host.key && h) {
+        r = (struct spawn_result){.pid = h->pid};
+    } else {
+        make_room(view->host.most);
+        h = find_number();
+        if (!h)
+            return (struct spawn_result){.error = EAGAIN, .step = WIRE_STEP_FORK};
+        r = start_new(h, view);
+    }
+    if (r.pid > 0) {
+        h->slot = number + 1;
+        slot_table[number].files = files_of(h);
+    }
+    return r;
 }
 
 /* ---- It ends. ---- */
 
-static void answered(uint32_t number, const struct host_done *done) {
-    struct host *h = &hosts[number];
+static void answered(struct host *h, const struct host_done *done) {
+    uint32_t number = h->slot - 1;
     if (!h->key || slot_table[number].phase != SLOT_CALM) {
         h->done = *done;
         h->answered = true;
-        cut(number, LEAVE_US);
+        cut(h, LEAVE_US);
         return;
     }
     h->state = HOST_IDLE;
@@ -276,8 +345,8 @@ static void answered(uint32_t number, const struct host_done *done) {
     stray_host_idle(h->pid);
 }
 
-void host_readable(uint32_t number) {
-    struct host *h = &hosts[number];
+void host_readable(uint32_t host) {
+    struct host *h = &hosts[host];
     struct host_done done;
     if (h->state != HOST_IDLE && h->state != HOST_BUSY)
         return; /* an event of a socket that was closed in this round */
@@ -285,16 +354,16 @@ void host_readable(uint32_t number) {
     if (heard == HEARD_NOTHING)
         return;
     if (h->state == HOST_IDLE) {
-        send_away(number, heard != HEARD_END);
+        send_away(h, heard != HEARD_END);
     } else if (heard == HEARD_DONE) {
-        answered(number, &done);
+        answered(h, &done);
     } else if (heard == HEARD_END) {
-        cut(number, EXIT_US);
+        cut(h, EXIT_US);
     } else {
-        slog("slot %u: host %d sent what is no answer: SIGKILL", number, h->pid);
-        capture_remark(number, "distcomp: the kernel's process said what is no answer to the "
-                               "worker, and was killed\n");
-        cut(number, AGAIN_US);
+        slog("host %u (pid %d) sent what is no answer: SIGKILL", host, h->pid);
+        capture_remark(files_of(h), "distcomp: the kernel's process said what is no answer to the "
+                                    "worker, and was killed\n");
+        cut(h, AGAIN_US);
         end_now(h->pid);
     }
 }
@@ -305,19 +374,28 @@ static uint64_t less(const struct timeval *whole, uint64_t before_us) {
 }
 
 bool host_ended(uint32_t number, int status, const struct rusage *usage, struct wire_exit *exit) {
-    struct host *h = &hosts[number];
-    if (h->state != HOST_BUSY && h->state != HOST_CUT)
+    struct host *h = host_of(number);
+    if (!h || (h->state != HOST_BUSY && h->state != HOST_CUT))
         return false;
     if (h->state == HOST_BUSY) {
         h->answered = hear(h->fd, &h->done) == HEARD_DONE;
         close(h->fd);
     }
-    h->state = HOST_NONE;
+    forget(h);
     exit->status = h->answered ? h->done.code << 8 : status;
     exit->user_us = h->answered ? h->done.user_us : less(&usage->ru_utime, h->user_us);
     exit->system_us = h->answered ? h->done.system_us : less(&usage->ru_stime, h->system_us);
     exit->maxrss_kib = h->answered ? h->done.maxrss_kib : (uint64_t)usage->ru_maxrss;
     return true;
+}
+
+static void idle_died(struct host *h, int status) {
+    if (WIFSIGNALED(status))
+        slog("idle host %u (pid %d) was killed by signal %d", (uint32_t)(h - hosts), h->pid,
+             WTERMSIG(status));
+    close(h->fd);
+    forget(h);
+    idle_count--;
 }
 
 void host_reaped(int32_t pid, int status) {
@@ -326,17 +404,9 @@ void host_reaped(int32_t pid, int status) {
             leavers[i] = leavers[--leaver_count];
             return;
         }
-    for (uint32_t i = 0; i < slot_high && idle_count > 0; i++) {
-        struct host *h = &hosts[i];
-        if (h->state != HOST_IDLE || h->pid != pid)
-            continue;
-        if (WIFSIGNALED(status))
-            slog("slot %u: idle host %d was killed by signal %d", i, pid, WTERMSIG(status));
-        close(h->fd);
-        h->state = HOST_NONE;
-        idle_count--;
-        return;
-    }
+    for (uint32_t i = 0; i < host_high && idle_count > 0; i++)
+        if (hosts[i].state == HOST_IDLE && hosts[i].pid == pid)
+            idle_died(&hosts[i], status);
 }
 
 /* ---- Time. ---- */
@@ -349,13 +419,13 @@ void host_timers(int64_t now_us) {
     if (now_us < next_due_us)
         return;
     next_due_us = INT64_MAX;
-    for (uint32_t i = 0; i < slot_high; i++) {
+    for (uint32_t i = 0; i < host_high; i++) {
         struct host *h = &hosts[i];
         bool waits = h->state == HOST_IDLE || h->state == HOST_CUT;
         if (waits && h->due_us > now_us) {
             due_at(&h->due_us, h->due_us);
         } else if (h->state == HOST_IDLE) {
-            send_away(i, false);
+            send_away(h, false);
         } else if (h->state == HOST_CUT) {
             end_now(h->pid);
             due_at(&h->due_us, now_us + AGAIN_US);

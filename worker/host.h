@@ -1,11 +1,15 @@
 /*
- * host.h - hosts: processes that stay in their slot from one try to the next (docs/kernels.md).
- * What is said to them is in hostwire.h.
+ * host.h - hosts: processes that run one try after the other (docs/kernels.md). What is said to
+ * them is in hostwire.h.
  *
  *   NONE ──START──► BUSY ──done──► IDLE ──START of its key──► BUSY
- *                    │               └── 10 s, DISMISS, another START: the socket is closed;
+ *                    │               └── 10 s, DISMISS, room for another: the socket is closed;
  *                    │                   SIGKILL 2 s later; reaped ──► NONE
  *                    └── its end, or what is no answer ──► the end of the try (ending.h)
+ *
+ * A host has a number and output files of its own (capture.h). A try that wrote something keeps
+ * them, and so the idle host, until its ACK; one that did not gives the host free at once, so that
+ * a few hosts serve tries whose results are still on their way.
  *
  * For the rest of the supervisor a BUSY host is its slot's main process, which an answer ends as a
  * wait would; an IDLE one is a child that is nobody's (stray.h). So all that ends tries ends hosts.
@@ -20,8 +24,8 @@
  *   the answer, then a KILL    the try has ended: nothing happens
  *   it left processes behind   they are ended as ever (a child that still has the host as its
  * parent is not seen), and the host goes, since they may be its kin it dies idle forgotten. When
- * the send fails: a new one takes the START a START for another key    a new one at once, with new
- * output files; the old one may take its time to go
+ * the send fails: another one takes the START a START while it leaves    another one, with files of
+ * another name or made anew
  *
  * Whose its children are: what it forks has the environment it was started with, with a
  * DISTCOMP_COOKIE of the host's own; what it executes may have that of the try.
@@ -38,26 +42,30 @@
 
 #define HOST_IDLE_US (10 * INT64_C(1000000))
 
-/* Sockets are watched with data.u32 = first_event + slot. idle_us: how long a host stays idle. */
+/* Sockets are watched with data.u32 = first_event + the host's number. idle_us: how long a host
+ * stays idle. */
 void host_init(int epoll_fd, uint32_t first_event, uint64_t incarnation, int64_t idle_us);
 
-/* Starts a try: in the slot's idle host if it has the key, else in a new one. */
+/* Starts a try in a slot: in an idle host that has the key, else in a new one. Sets the slot's
+ * files. */
 struct spawn_result host_start(uint32_t number, const struct wire_start_view *view);
-/* The slot is for somebody else: its idle host, if any, goes, and the output files with it. */
-void host_clear(uint32_t number);
-/* Its idle host, if any, goes. */
+/* The slot's try has ended with all its processes, or its ACK has come: its host is free for others
+ * when its files are not needed any more. */
+void host_released(uint32_t number);
+/* The slot's try left processes behind: its host goes. */
 void host_dismiss(uint32_t number);
 void host_dismiss_all(bool kill);
 
-/* The socket of this slot's host can be read. Call ending_settle after a round of these. */
-void host_readable(uint32_t number);
+/* The socket of this host can be read. Call ending_settle after a round of these. */
+void host_readable(uint32_t host);
 
 /* The slot's main process was reaped: fills status and usage of `exit` if it was a host's. */
 bool host_ended(uint32_t number, int status, const struct rusage *usage, struct wire_exit *exit);
 /* Somebody was reaped who is no main process. */
 void host_reaped(int32_t pid, int status);
 
-bool host_is_idle(uint32_t number);
+/* Whether the process of the slot's try stays for others. */
+bool host_stays(uint32_t number);
 uint32_t host_left(void); /* hosts that are idle or about to leave */
 /* The slot with a RUNNING try whose host has this cookie (the whole string); -1 for none. */
 int host_of_cookie(const char *cookie);

@@ -42,6 +42,10 @@ struct host_request {
     uint32_t padding;
 };
 
+/* The code of a try whose arguments or input no other try can mend (kernel_refuse): the task has
+ * failed at once. */
+#define HOST_REFUSED 2
+
 #define HOST_SILENT 1u /* flags of an answer: both output files are empty, as fstat says */
 
 struct host_done {

@@ -1,5 +1,6 @@
 #include "worker/launch.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,10 +8,14 @@
 #include <unistd.h>
 
 #include "common/words.h"
+#include "worker/hostwire.h"
 #include "worker/plaincmd.h"
 
 enum { PLAIN_WORDS = 256 }; /* a longer command goes through the shell */
 #define STRINGS_MOST (WIRE_FRAME_MAX - sizeof(struct wire_start))
+
+/* Longer parameters go by a file: the environment has to fit into the message, too. */
+#define NATIVE_PARAMS_MOST (HOST_MESSAGE_MAX / 2)
 
 /* Variables by which libraries decide how many threads to use. */
 enum { THREAD_VARIABLES = 5 };
@@ -86,6 +91,31 @@ static bool make_python(struct launch *launch, struct buf *strings, const struct
     return ok;
 }
 
+static bool make_native(struct launch *launch, struct buf *strings, const struct task *task,
+                        const struct launch_extra *extra, const char *script_path,
+                        struct buf *error) {
+    if (!launch_hosts(extra->wire_version)) {
+        buf_adds(error, "native tasks need a supervisor that is newer than this worker's: restart "
+                        "the worker with its supervisor");
+        return false;
+    }
+    if (!extra->kernels || !*extra->kernels->host) {
+        buf_adds(error, "native tasks need the program kernelHost beside redisWorker");
+        return false;
+    }
+    launch->head.flags |= WIRE_START_HOST;
+    add_text(strings, &launch->head.argc, extra->kernels->host);
+    add_text(strings, &launch->head.argc, "serve");
+    if (task->params_len <= NATIVE_PARAMS_MOST) {
+        add_string(strings, &launch->head.argc, task->params, task->params_len);
+    } else {
+        buf_add(&launch->script, task->params, task->params_len);
+        buf_addc(strings, '@');
+        add_text(strings, &launch->head.argc, script_path);
+    }
+    return true;
+}
+
 static void add_variable(struct launch *launch, struct buf *strings, const char *name,
                          const char *value) {
     buf_addf(strings, "%s=%s", name, value);
@@ -135,8 +165,31 @@ static uint32_t threads(const struct run *run, const struct task *task) {
     return task->mcpu < 2000 ? 1 : task->mcpu / 1000;
 }
 
+static void add_number(struct launch *launch, struct buf *strings, const char *name,
+                       uint64_t value) {
+    char number[32];
+    snprintf(number, sizeof number, "%" PRIu64, value);
+    add_variable(launch, strings, name, number);
+}
+
+/* What a kernel may use, and where its data is. */
+static void add_native_environment(struct launch *launch, struct buf *strings,
+                                   const struct run *run, const struct task *task,
+                                   const struct config *config, const struct launch_extra *extra) {
+    add_number(launch, strings, "DISTCOMP_THREADS", threads(run, task));
+    add_number(launch, strings, "DISTCOMP_MEMORY", run->mem_bytes);
+    add_variable(launch, strings, "DISTCOMP_KERNEL_DIR", extra->kernels->dirs);
+    if (extra->redis_url && *extra->redis_url)
+        add_variable(launch, strings, "DISTCOMP_REDIS", extra->redis_url);
+    add_number(launch, strings, "DISTCOMP_OBJECT_MAX", config->object_max_bytes);
+    add_number(launch, strings, "DISTCOMP_OBJECT_TTL", (uint64_t)config->object_ttl_ms / 1000);
+    if (!run->placement || !run->placement->gpus)
+        add_variable(launch, strings, "CUDA_VISIBLE_DEVICES", "");
+}
+
 static void add_environment(struct launch *launch, struct buf *strings, const struct run *run,
-                            const struct task *task, const struct config *config) {
+                            const struct task *task, const struct config *config,
+                            const struct launch_extra *extra) {
     char number[32];
     size_t from = strings->len;
     add_variable(launch, strings, "DISTCOMP_TASK_ID", run->id);
@@ -154,6 +207,8 @@ static void add_environment(struct launch *launch, struct buf *strings, const st
     }
     if (run->placement && run->placement->gpus)
         add_variable(launch, strings, "CUDA_VISIBLE_DEVICES", run->placement->gpus);
+    if (task->type == TASK_NATIVE)
+        add_native_environment(launch, strings, run, task, config, extra);
     if (!environment_read)
         launch_read_environment();
     snprintf(number, sizeof number, "%u", threads(run, task));
@@ -165,6 +220,10 @@ static void add_environment(struct launch *launch, struct buf *strings, const st
 
 bool launch_confines(uint32_t wire_version) {
     return wire_version >= WIRE_VERSION_CONFINED;
+}
+
+bool launch_hosts(uint32_t wire_version) {
+    return wire_version >= WIRE_VERSION_HOST;
 }
 
 /* Appends a name, if there is one, and its NUL. Returns how many bytes. */
@@ -223,6 +282,13 @@ static bool check_lengths(const struct launch *launch, struct buf *error) {
                  launch->tail.len, (size_t)STRINGS_MOST);
         return false;
     }
+    uint64_t message =
+        sizeof(struct host_request) + launch->head.cwd_len + 1 + (uint64_t)launch->head.strings_len;
+    if ((launch->head.flags & WIRE_START_HOST) && message > HOST_MESSAGE_MAX) {
+        buf_addf(error, "its parameters and environment take %llu bytes, at most %u can be",
+                 (unsigned long long)message, HOST_MESSAGE_MAX);
+        return false;
+    }
     return true;
 }
 
@@ -236,6 +302,9 @@ bool launch_make(struct launch *launch, const struct run *run, const struct conf
         buf_adds(error, "its record cannot be read");
         return false;
     }
+    struct wire_host host = {.key = run->host_key, .most = extra->host_most};
+    if (task.type == TASK_NATIVE)
+        buf_add(&launch->tail, &host, sizeof host);
     if (!add_confine(launch, run->placement, extra, error))
         return false;
     size_t note = launch->tail.len;
@@ -263,11 +332,10 @@ bool launch_make(struct launch *launch, const struct run *run, const struct conf
             return false;
     } else if (task.type == TASK_SHELL) {
         make_shell(launch, &launch->tail, &task, config, script_path);
-    } else {
-        buf_addf(error, "this worker does not run %s tasks", task_type_name(task.type));
+    } else if (!make_native(launch, &launch->tail, &task, extra, script_path, error)) {
         return false;
     }
-    add_environment(launch, &launch->tail, run, &task, config);
+    add_environment(launch, &launch->tail, run, &task, config, extra);
     launch->head.strings_len = (uint32_t)(launch->tail.len - start);
     return check_lengths(launch, error);
 }

@@ -155,6 +155,7 @@ static struct supervisor_options make_options(const struct config *config, char 
         .state_dir = config->state_dir,
         .capacity = slots(config),
         .output_max = config->output_max_bytes,
+        .host_idle_ms = (uint32_t)config->kernel_idle_ms,
         .agent_argv = argv,
         .orphan_policy = config->orphan_policy == ORPHAN_KEEP ? SUPERVISOR_ORPHANS_KEEP
                                                               : SUPERVISOR_ORPHANS_STOP,

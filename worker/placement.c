@@ -4,12 +4,23 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "common/native.h"
+
 enum { CPU_WORDS_MAX = 40, FLAG_HARD = 1, FLAG_PINNED = 2 };
 
+/* Of a whole card, when one is free. */
+static bool takes_card(const struct task *task) {
+    return task->type == TASK_NATIVE && !task_option(task, OPT_GPU) &&
+           !task_option(task, OPT_GPU_MEM) &&
+           native_device(task->params, task->params_len) == NATIVE_DEVICE_AUTO;
+}
+
 struct placement *placement_of(const struct task *task) {
+    bool optional = takes_card(task);
     struct placement p = {
-        .gpu = {(uint32_t)task_option_number(task, OPT_GPU, 0),
+        .gpu = {optional ? GPUPLACE_WHOLE : (uint32_t)task_gpu_milli(task),
                 (uint64_t)task_option_number(task, OPT_GPU_MEM, 0)},
+        .gpu_optional = optional,
         .pin = task_option_is(task, OPT_PIN, "core")   ? PLACEMENT_CORE
                : task_option_is(task, OPT_PIN, "numa") ? PLACEMENT_NUMA
                                                        : PLACEMENT_FREE,
@@ -58,7 +69,7 @@ void placement_pack(const struct placement *p, struct buf *out) {
     buf_add_be(out, p->limit_bytes, 8);
     buf_add_be(out, p->limit_mcpu, 4);
     buf_add_be(out, p->pinned_mcpu, 4);
-    buf_add_be(out, p->gpu.milli, 4);
+    buf_add_be(out, p->gpu_optional && !p->grant.count ? 0 : p->gpu.milli, 4);
     buf_add_be(out, p->gpu.mem_bytes, 8);
     buf_add_be(out, p->card_count, 1);
     for (size_t i = 0; i < p->card_count; i++)

@@ -22,6 +22,7 @@ enum placement_pin { PLACEMENT_FREE, PLACEMENT_CORE, PLACEMENT_NUMA };
 
 struct placement {
     struct gpu_request gpu;   /* asked for; none when gpu_request_none */
+    bool gpu_optional;        /* device=auto: it runs without, when none is free */
     struct gpu_grant grant;   /* given; count 0: not (yet) */
     uint32_t cards[GPUS_MAX]; /* placement_card of each card of the grant; after unpack, */
     uint8_t card_count;       /* of those that the earlier agent gave */

@@ -366,6 +366,10 @@ void redisio_backoff(struct redisio *io, int64_t most_ms) {
                                                       : BACKOFF_MOST_MS;
 }
 
+const struct endpoint *redisio_endpoint(const struct redisio *io) {
+    return &io->endpoint;
+}
+
 bool redisio_up(const struct redisio *io) {
     return io->state == IO_UP && !io->failing && !io->doom[0] &&
            mono_diff(mono_now(), io->well) >= 0;

@@ -59,6 +59,9 @@ struct redisio *redisio_new(uv_loop_t *loop, const struct endpoint *endpoint, co
 /* The longest time between two tries to connect, instead of 10 s: when Redis is back, leases wait
  * one of their length for those who are not. At least 100 ms. */
 void redisio_backoff(struct redisio *io, int64_t most_ms);
+/* Where it is connected to, or was last; with Sentinels, the master that they named. Borrowed until
+ * the next turn of the loop. */
+const struct endpoint *redisio_endpoint(const struct redisio *io);
 /* True when a command may be sent now. */
 bool redisio_up(const struct redisio *io);
 /* Sends; cmd may be reused at once. Returns false, and calls nothing, when not up. */

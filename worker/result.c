@@ -12,6 +12,7 @@
 
 #include "common/need.h"
 #include "common/units.h"
+#include "worker/hostwire.h"
 #include "worker/wireio.h"
 
 enum { SAMPLES_FEW_US = 5000000 }; /* a try as short as this was measured a few times at most */
@@ -66,7 +67,8 @@ enum try_outcome result_outcome(const struct run *run, const struct config *conf
         return TRY_TEMPFAIL;
     if (by_itself && WEXITSTATUS(e->status) == 0)
         return TRY_FINISHED;
-    if (run->failures + 1u >= retries)
+    bool refused = run->native && by_itself && WEXITSTATUS(e->status) == HOST_REFUSED;
+    if (run->failures + 1u >= retries || refused)
         *delay_ms = -1;
     return e->why == WIRE_WHY_TIMEOUT ? TRY_TIMEOUT : TRY_FAILED;
 }
@@ -79,8 +81,10 @@ uint64_t result_peak(const struct usage_reading *last, const struct wire_exit *h
     return !exact && seldom && largest > last->peak_bytes ? largest : last->peak_bytes;
 }
 
-void result_stream_path(struct buf *out, const char *state_dir, uint32_t slot, bool err) {
-    buf_addf(out, "%s/out/%u.%s", state_dir, slot, err ? "err" : "out");
+void result_stream_path(struct buf *out, const char *state_dir, uint32_t files, bool err) {
+    bool host = files >= WIRE_FILES_HOST;
+    buf_addf(out, "%s/out/%s%u.%s", state_dir, host ? "h" : "",
+             host ? files - WIRE_FILES_HOST : files, err ? "err" : "out");
 }
 
 /* One captured stream. */
@@ -140,7 +144,7 @@ static void stream_open(struct stream *s, const struct run *run, const struct re
     if (run->fate == RUN_REFUSED || s->size == 0)
         return;
     struct buf path = BUF_INIT;
-    result_stream_path(&path, files->state_dir, run->slot, err);
+    result_stream_path(&path, files->state_dir, run->files, err);
     s->fd = open(path.data, O_RDONLY | O_CLOEXEC);
     if (s->fd < 0 && errno == ENOENT) {
         buf_clear(&path);
@@ -213,7 +217,7 @@ static bool copy_file(int from, const char *path) {
 static bool keep_stream(const struct stream *s, const struct run *run,
                         const struct result_files *files, bool *taken) {
     struct buf from = BUF_INIT, to = BUF_INIT;
-    result_stream_path(&from, files->state_dir, run->slot, s->err);
+    result_stream_path(&from, files->state_dir, run->files, s->err);
     kept_path(&to, run, files, s->err);
     mkdir(files->result_dir, 0700);
     *taken = s->moved || rename(from.data, to.data) == 0;

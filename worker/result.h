@@ -62,6 +62,6 @@ void result_make(struct result *result, const struct run *run, const struct conf
 void result_free(struct result *result);
 
 /* STATE_DIR/out/SLOT.out or .err; appends. */
-void result_stream_path(struct buf *out, const char *state_dir, uint32_t slot, bool err);
+void result_stream_path(struct buf *out, const char *state_dir, uint32_t files, bool err);
 
 #endif

@@ -4,12 +4,13 @@
 #include <string.h>
 
 #include "common/claimops.h"
+#include "worker/hostkey.h"
 #include "worker/result.h"
 
 /* What a worker may have kept since before an upgrade: of 1, without `loaded`; of 2, without what
  * follows it. */
 #define NOTE_VERSION 3
-enum { NOTE_AUTO = 1 };
+enum { NOTE_AUTO = 1, NOTE_NATIVE = 2 };
 
 void runs_init(struct runs *runs, uint32_t capacity) {
     memset(runs, 0, sizeof *runs);
@@ -64,6 +65,7 @@ static void set_state(struct runs *runs, struct run *run, enum run_state state) 
     if (run->state == RUN_STARTED) {
         runs->started_mem_bytes -= run->mem_bytes;
         runs->started_mcpu -= run->mcpu;
+        runs->natives -= run->native;
     }
     list_remove(&runs->lists[run->state], run);
     run->state = state;
@@ -71,6 +73,7 @@ static void set_state(struct runs *runs, struct run *run, enum run_state state) 
     if (state == RUN_STARTED) {
         runs->started_mem_bytes += run->mem_bytes;
         runs->started_mcpu += run->mcpu;
+        runs->natives += run->native;
     }
 }
 
@@ -123,6 +126,8 @@ struct run *run_add(struct runs *runs, const char *id, const char *nonce, struct
     run->output = read_output_mode(&task);
     set_family(run, &task);
     run->placement = placement_of(&task);
+    run->native = task.type == TASK_NATIVE;
+    run->environment = run->native ? hostkey_environment(&task) : 0;
     buf_add(&run->record, record.data, record.len);
     return run;
 }
@@ -140,7 +145,7 @@ void run_note(const struct run *run, struct buf *out) {
     buf_add_be(out, (uint64_t)run->output, 1);
     buf_add_be(out, run->loaded, 6);
     buf_add_be(out, run->held_bytes, 8);
-    buf_add_be(out, run->mem_auto ? NOTE_AUTO : 0, 1);
+    buf_add_be(out, (run->mem_auto ? NOTE_AUTO : 0u) | (run->native ? NOTE_NATIVE : 0u), 1);
     size_t family = strlen(run->family);
     buf_add_be(out, family, 1);
     buf_add(out, run->family, family);
@@ -159,6 +164,7 @@ static bool read_terms(struct run *run, struct cursor *c) {
     if (c->failed || family > FAMILY_KEY_MAX || memchr(key, 0, (size_t)family))
         return false;
     run->mem_auto = flags & NOTE_AUTO;
+    run->native = flags & NOTE_NATIVE;
     memcpy(run->family, key, (size_t)family);
     return true;
 }
@@ -230,7 +236,7 @@ struct run *run_adopt(struct runs *runs, const struct wire_task *task, const cha
         return NULL;
     }
     runs->slots[slot] = run;
-    run->slot = slot;
+    run->slot = run->files = slot;
     run->pid = task->started.pid;
     run->in_supervisor = true;
     run->memory.adopted = true;
@@ -263,7 +269,7 @@ bool runs_unblock(struct runs *runs, uint32_t slot) {
 bool run_start(struct runs *runs, struct run *run) {
     if (runs->free_count == 0)
         return false;
-    run->slot = runs->free_slots[--runs->free_count];
+    run->slot = run->files = runs->free_slots[--runs->free_count];
     runs->slots[run->slot] = run;
     set_order(runs, run, (uint64_t)wall_now().ms);
     run->memory.started = mono_now();
@@ -285,6 +291,8 @@ void run_end_asked(struct run *run, enum wire_why why, uint64_t grace_ms) {
 
 void run_end(struct runs *runs, struct run *run, const struct wire_exit *how) {
     run->exit = *how;
+    if (how->files) /* an older supervisor does not say, and has no others */
+        run->files = how->files;
     set_state(runs, run, RUN_ENDED);
 }
 

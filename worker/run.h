@@ -78,11 +78,15 @@ struct run {
     uint64_t timeout_ms; /* UINT64_MAX: the configuration's; not known of one that was taken over */
     enum output_mode output;
     struct placement *placement; /* cards, CPUs and hard limits; NULL for most. Owned */
+    bool native;
+    uint64_t environment; /* NATIVE: hostkey_environment; not known of one that was taken over */
+    uint64_t host_key;    /* likewise: hostkey, from its start on */
     /* While READY: the record, decoded again at start. Freed then. */
     struct buf record;
     mono_ms_t claimed; /* one that was taken over: when it was started */
     /* From STARTED on. */
     uint32_t slot;
+    uint32_t files; /* where its output is (struct wire_files) */
     int32_t pid;
     bool stale;
     bool cancelled; /* a kill for cancelTask was sent */
@@ -108,6 +112,7 @@ struct runs {
     uint32_t capacity;
     uint32_t *free_slots; /* a stack */
     uint32_t free_count;
+    size_t natives; /* STARTED */
     uint64_t started_mem_bytes;
     uint64_t started_mcpu;
     uint64_t last_order; /* of starts */

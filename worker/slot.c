@@ -16,6 +16,7 @@ struct slot *slot_begin(uint32_t number) {
     memset(s, 0, sizeof *s);
     s->state = SLOT_RUNNING;
     s->exit.slot = number;
+    s->files = number;
     slot_used++;
     slot_running++;
     if (number >= slot_high)

@@ -39,6 +39,7 @@ struct slot {
     bool send_exit;     /* an EXIT is owed */
     bool replace_files; /* somebody unknown may hold the output files */
     bool silent;        /* its host says that these are empty */
+    uint32_t files;     /* which they are (capture.h) */
     uint32_t note_len;
     uint32_t strays; /* of this try: children that became ours because their parent died */
     uint32_t grace_ms;

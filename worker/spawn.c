@@ -321,7 +321,7 @@ static const char *take_strings(size_t *at, const char *strings, uint32_t count)
 }
 
 /* What the child needs of the view besides arguments and environment. False: it cannot be. */
-static bool prepare(struct order *o, uint32_t slot, const struct wire_start_view *view,
+static bool prepare(struct order *o, uint32_t files, const struct wire_start_view *view,
                     struct spawn_result *failed) {
     const struct wire_start *h = &view->head;
     *failed = (struct spawn_result){.error = E2BIG, .step = WIRE_STEP_ARGUMENTS};
@@ -336,10 +336,10 @@ static bool prepare(struct order *o, uint32_t slot, const struct wire_start_view
     o->task = true;
     o->keep_fd = -1;
     o->oom_score_adj = h->oom_score_adj;
-    capture_name(slot, 0, o->out_name);
-    capture_name(slot, 1, o->err_name);
-    o->out_flags = capture_open_flags(slot, 0);
-    o->err_flags = capture_open_flags(slot, 1);
+    capture_name(files, 0, o->out_name);
+    capture_name(files, 1, o->err_name);
+    o->out_flags = capture_open_flags(files, 0);
+    o->err_flags = capture_open_flags(files, 1);
     return ok;
 }
 
@@ -380,13 +380,13 @@ struct spawn_result spawn_task(uint32_t slot, const struct wire_start_view *view
     return run_confined(&o);
 }
 
-struct spawn_result spawn_host(uint32_t slot, const struct wire_start_view *view, int socket_fd,
+struct spawn_result spawn_host(uint32_t files, const struct wire_start_view *view, int socket_fd,
                                const char *cookie) {
     static struct order o;
     static char socket_entry[32], cookie_entry[SLOT_COOKIE_MAX];
     char *const own[] = {socket_entry, cookie_entry};
     struct spawn_result failed;
-    if (!prepare(&o, slot, view, &failed))
+    if (!prepare(&o, files, view, &failed))
         return failed;
     snprintf(socket_entry, sizeof socket_entry, "DISTCOMP_HOST_FD=%d", socket_fd);
     snprintf(cookie_entry, sizeof cookie_entry, "%s", cookie);

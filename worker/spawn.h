@@ -42,10 +42,10 @@ bool spawn_init(const struct statedir *sd);
 struct spawn_result spawn_task(uint32_t slot, const struct wire_start_view *view);
 /*
  * Starts a host (host.h): the first two arguments of the view, in the supervisor's own directory,
- * in the slot's files, with `cookie` (the whole string) in place of the try's. socket_fd stays open
- * in it, named by DISTCOMP_HOST_FD.
+ * with these output files (capture.h), and `cookie` (the whole string) in place of the try's.
+ * socket_fd stays open in it, named by DISTCOMP_HOST_FD.
  */
-struct spawn_result spawn_host(uint32_t slot, const struct wire_start_view *view, int socket_fd,
+struct spawn_result spawn_host(uint32_t files, const struct wire_start_view *view, int socket_fd,
                                const char *cookie);
 /* The string of env that begins with "DISTCOMP_COOKIE="; NULL for none. */
 const char *spawn_cookie(const struct wire_start_view *view);

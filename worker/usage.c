@@ -21,6 +21,7 @@ enum { PART_MEMORY = CGROUP_MEMORY, PART_CPU = CGROUP_CPU, PART_IO = CGROUP_IO }
 
 struct try_use {
     struct usage_reading reading;
+    struct usage_base before;
     unsigned parts; /* what the cgroup tells; the rest is a sum over processes */
     bool asked;     /* scratch */
     uint64_t cache_max_bytes;
@@ -63,6 +64,10 @@ struct usage {
 
 static uint64_t max_of(uint64_t a, uint64_t b) {
     return a > b ? a : b;
+}
+
+static uint64_t less(uint64_t whole, uint64_t part) {
+    return whole > part ? whole - part : 0;
 }
 
 static uint64_t thread_cpu_us(void) {
@@ -113,6 +118,12 @@ void usage_add(struct usage *u, uint32_t slot, int32_t pid, const char *cookie) 
     u->tries[slot] = (struct try_use){0};
     if (slot >= u->high)
         u->high = slot + 1;
+}
+
+void usage_add_again(struct usage *u, uint32_t slot, int32_t pid, const char *cookie,
+                     const struct usage_base *before) {
+    usage_add(u, slot, pid, cookie);
+    u->tries[slot].before = *before;
 }
 
 static bool runs(const struct usage *u, uint32_t slot) {
@@ -328,10 +339,10 @@ static void settle(struct usage *u, uint32_t slot) {
     struct cgroup_reading c = {0};
     unsigned got = t->parts ? cgroup_read(u->options.cgroups, slot, t->parts, &c) : 0;
     if (!(got & CGROUP_CPU))
-        c.cpu_us = t->cpu_ticks * 1000000 / u->ticks_per_s;
+        c.cpu_us = less(t->cpu_ticks * 1000000 / u->ticks_per_s, t->before.cpu_us);
     if (!(got & CGROUP_IO)) {
-        c.read_bytes = t->read_bytes;
-        c.write_bytes = t->write_bytes;
+        c.read_bytes = less(t->read_bytes, t->before.read_bytes);
+        c.write_bytes = less(t->write_bytes, t->before.write_bytes);
     }
     t->reading.processes = t->processes;
     t->reading.cpu_us = max_of(t->reading.cpu_us, c.cpu_us);

@@ -61,6 +61,11 @@ struct usage_options {
     uint64_t share_from_bytes;     /* 0: 64 MiB */
 };
 
+/* What a process had used before this try: a host (host.h) runs one after the other. */
+struct usage_base {
+    uint64_t cpu_us, read_bytes, write_bytes;
+};
+
 struct usage_reading {
     uint64_t mem_bytes, peak_bytes;
     uint64_t cpu_us, read_bytes, write_bytes;
@@ -74,6 +79,9 @@ void usage_free(struct usage *usage);
 /* A try runs in the slot (after cgroup_confirm). pid is its main process, cookie its whole
  * "DISTCOMP_COOKIE=..." string (copied). */
 void usage_add(struct usage *usage, uint32_t slot, int32_t pid, const char *cookie);
+/* The same for a process that has run others before. */
+void usage_add_again(struct usage *usage, uint32_t slot, int32_t pid, const char *cookie,
+                     const struct usage_base *before);
 /* It has ended (before cgroup_end): the last reading, and forgets it. False: it was not there. */
 bool usage_remove(struct usage *usage, uint32_t slot, struct usage_reading *last);
 

@@ -13,7 +13,7 @@
  * it, else the supervisor's own. Each end knows WIRE_VERSION_OLDEST up to WIRE_VERSION; an agent
  * that does not know what WELCOME says leaves with exit code 100.
  *   3  adds struct wire_confine to START, and the failed step to EXIT; nothing else changed
- *   4  adds struct wire_host to START, `flags` to the end of EXIT, and DISMISS
+ *   4  adds struct wire_host to START, two members to the end of EXIT, DISMISS and FILES
  *
  * A frame is struct wire_frame followed by `length` bytes. Integers are in host order; structs are
  * copied whole (fixed-width members, no padding: static-asserted). The supervisor trusts the
@@ -67,8 +67,9 @@ enum wire_type {
     WIRE_STARTED,      /* struct wire_started */
     WIRE_EXIT,         /* struct wire_exit */
     WIRE_SIGNAL, /* struct wire_signal: SIGTERM, SIGINT, SIGHUP or SIGUSR1 reached the supervisor */
-    WIRE_PING /* no payload: the lease was not renewed in time or, where there is none, nothing was
+    WIRE_PING, /* no payload: the lease was not renewed in time or, where there is none, nothing was
                  heard for 60 s. Says ALIVE, or is killed (pulse.h) */
+    WIRE_FILES /* struct wire_files, after STARTED or TASK of a try in a host */
 };
 
 struct wire_frame {
@@ -121,14 +122,16 @@ struct wire_start {
 };
 
 /*
- * A try for a host (docs/kernels.md; hostwire.h): a process that stays in the slot when the try has
- * ended, for the next with the same key. The program is started with its first two arguments; all
- * of them, the directory and the environment go to it as one message, and so does a START that
- * finds an idle host of its key in its slot. No fallback, not DIRECT; the message's length is
+ * A try for a host (docs/kernels.md; hostwire.h): a process that stays when the try has ended, for
+ * the next with the same key, whatever its slot. The program is started with its first two
+ * arguments; all of them, the directory and the environment go to it as one message, and so does
+ * a later START of its key while it is idle. No fallback, not DIRECT; the message's length is
  * bounded by HOST_MESSAGE_MAX, else it is a failed start (ARGUMENTS).
  */
 struct wire_host {
-    uint64_t key; /* what a process cannot change later, hashed; 0: it ends with the try */
+    uint64_t key;  /* what a process cannot change later, hashed; 0: it ends with the try */
+    uint32_t most; /* hosts at the same time, as far as idle ones can make room; 0: any number */
+    uint32_t padding;
 };
 
 #define WIRE_CPUS_MAX   512u /* bytes of a set of CPUs */
@@ -256,10 +259,18 @@ struct wire_exit {
     uint64_t out_bytes, err_bytes; /* sizes of the output files, holes included */
     /* From WIRE_VERSION_HOST on; WIRE_EXIT_OLD_BYTES are sent to an older agent. */
     uint32_t flags;
-    uint32_t padding;
+    uint32_t files; /* as in struct wire_files */
 };
 #define WIRE_EXIT_OLD_BYTES  88u
-#define WIRE_EXIT_HOST_STAYS 1u /* flags: process `pid` waits in the slot for the next try */
+#define WIRE_EXIT_HOST_STAYS 1u /* flags: process `pid` waits for the next try */
+
+/* Where a try's output is, when it is in a host: STATE_DIR/out/hN.out and hN.err, until ACK. N is
+ * `files` less WIRE_FILES_HOST; of any other try `files` is its slot. */
+#define WIRE_FILES_HOST 4096u
+struct wire_files {
+    uint32_t slot;
+    uint32_t files;
+};
 
 /* A used slot, for a new agent: running when running is 1, else ended (its EXIT follows READY). */
 struct wire_task {

@@ -26,8 +26,7 @@ local most_mem, most_mcpu = tonumber(ARGV[11]), tonumber(ARGV[12])
 local starve_ms, forecast, gpus = tonumber(ARGV[13]), ARGV[14], ARGV[15]
 local my_cards = gpus ~= '' and cards().parse(gpus) or {}
 
-local PAGE, SHAPES_SEEN, DISCARDS, REPLY_BYTES = 100, 1000, 500, 4 * 1024 * 1024
-local FIRST_PAGE = 4       -- most claims are content with the first list
+local DISCARDS, REPLY_BYTES = 500, 4 * 1024 * 1024
 local RECORDS, SKIPS = 64, 100 -- of a list, looked at at once; passed over in all
 local LOOK_MS = 1000       -- between two looks at the notes on large tasks
 local PASSED = 4           -- shapes that do not fit, noted in a call
@@ -48,11 +47,12 @@ local function need_text(h)
 end
 
 if me[3] == request then
-    local answer = {'ok', next_due(), -1}
-    for i, id in string.gmatch(me[4] or '', '(%d+):(%w+)') do
+    local answer, index = {'ok', next_due(), -1}, 0
+    for id in string.gmatch(me[4] or '', '%w+') do
         local held = call('HGET', held_key(worker), id)
-        local mine = held and select(2, held_parts(held)) == nonce .. format('%04x', i)
+        local mine = held and select(2, held_parts(held)) == nonce .. format('%04x', index)
         local record = mine and call('HGET', TASK, id)
+        index = index + 1
         answer[#answer + 1] = id
         answer[#answer + 1] = record or ''
         answer[#answer + 1] = record and need_text(decode(record)) or ''
@@ -66,7 +66,8 @@ call('HSET', worker_key(worker), 'request', request)
 
 local taken, bytes, discarded = {}, 0, 0
 local spare_mem, spare_mcpu -- of what is free, what is not kept for a large task
-local given, running, held = {}, {}, {}
+local answer, running, held = {'ok', -1, -1}, {}, {}
+local held_since = '.' .. format('%d', NOW)
 local others = call('ZCARD', LEASE) > 1
 
 -- The worker that should leave this task to others for now: the one where its last try failed.
@@ -262,22 +263,17 @@ local function give(id, h, mem)
     local record, index = encode(h), #taken
     save_record(id, record)
     taken[index + 1] = id
-    given[#given + 1] = id
-    given[#given + 1] = record
-    given[#given + 1] = need_text(h)
-    running[#running + 1] = id
-    running[#running + 1] = worker
-    held[#held + 1] = id
-    held[#held + 1] = format('%d.%s%04x.%d', h.tries, nonce, index, NOW)
-    free_mem = free_mem - mem
-    free_mcpu = free_mcpu - h.mcpu
-    spare_mem, spare_mcpu = max(0, free_mem - keep_mem), max(0, free_mcpu - keep_mcpu)
+    answer[3 * index + 4], answer[3 * index + 5], answer[3 * index + 6] = id, record, need_text(h)
+    running[2 * index + 1], running[2 * index + 2] = id, worker
+    held[2 * index + 1], held[2 * index + 2] = id, format('%d.%s%04x', h.tries, nonce, index) .. held_since
+    free_mem, spare_mem = free_mem - mem, spare_mem - mem
+    free_mcpu, spare_mcpu = free_mcpu - h.mcpu, spare_mcpu - h.mcpu
     slots = slots - 1
     bytes = bytes + #record
 end
 
 local function is_stale(h, hint)
-    return not h or h.state ~= TODO or h.generation ~= tonumber(match(hint, '^%w+%.(%x+)'), 16)
+    return not h or h.state ~= TODO or h.generation ~= tonumber(match(hint, '^%.(%x+)', 15), 16)
 end
 
 -- How many records of a list to look at: as many as can be taken at most, but one, to see whether its
@@ -363,43 +359,41 @@ local function take_shape(shape)
     return changed
 end
 
-local seen, more, size = 0, -1, FIRST_PAGE
-while slots > 0 do
-    local page = call('ZRANGE', SHAPE, rank, rank + size - 1)
-    local moved = 0
-    local families_of = prefetch_needs(page)
-    for i = 1, #page do
-        local before, digest = #taken, families_of and families_of[i]
-        if not (digest and needs().too_large(digest, worker, most_mem)) and take_shape(page[i]) then moved = moved + 1 end
-        if page[i] == kept then
-            kept = nil
-            if #taken == before then
-                keep_mem, keep_mcpu, keeps = kept_mem, kept_mcpu, true
-                spare_mem, spare_mcpu = max(0, free_mem - keep_mem), max(0, free_mcpu - keep_mcpu)
+-- Goes through the shapes by their ranks. Returns the rank to go on from, -1 when all were looked at or no slot is left.
+local function look_through()
+    local FIRST_PAGE, PAGE, SHAPES_SEEN = 4, 100, 1000 -- most claims are content with the first list
+    local seen, size = 0, FIRST_PAGE
+    while slots > 0 do
+        local page = call('ZRANGE', SHAPE, rank, rank + size - 1)
+        local moved = 0
+        local families_of = prefetch_needs(page)
+        for i = 1, #page do
+            local before, digest = #taken, families_of and families_of[i]
+            if not (digest and needs().too_large(digest, worker, most_mem)) and take_shape(page[i]) then moved = moved + 1 end
+            if page[i] == kept then
+                kept = nil
+                if #taken == before then
+                    keep_mem, keep_mcpu, keeps = kept_mem, kept_mcpu, true
+                    spare_mem, spare_mcpu = max(0, free_mem - keep_mem), max(0, free_mcpu - keep_mcpu)
+                end
             end
+            if slots == 0 then return -1 end
+            if bytes >= REPLY_BYTES or discarded >= DISCARDS then return 0 end
         end
-        if slots == 0 then break end
-        if bytes >= REPLY_BYTES or discarded >= DISCARDS then
-            more = 0
-            break
-        end
+        if #page < size then return -1 end
+        seen = seen + (families_of and 2 or 1) * #page -- their needs take time, too
+        rank = rank + #page - moved
+        size = PAGE
+        if seen >= SHAPES_SEEN then return rank end
     end
-    seen = seen + (families_of and 2 or 1) * #page -- their needs take time, too
-    if more == 0 or #page < size then break end
-    rank = rank + #page - moved
-    size = PAGE
-    if seen >= SHAPES_SEEN then
-        more = rank
-        break
-    end
+    return -1
 end
-if slots == 0 then more = -1 end
+local more = look_through()
 
 if #taken > 0 then
     call_many('HSET', RUNNING, running, 2)
     call_many('HSET', held_key(worker), held, 2)
 end
-for i = 1, #taken do taken[i] = format('%d:%s', i - 1, taken[i]) end
 call('HSET', worker_key(worker), 'claimed', table.concat(taken, ' '), 'room',
      format('%.0f %d %d %.0f %.0f %s %s', max(free_mem, 0), free_mcpu, slots, auto_mem, most_mem,
             #my_cards > 0 and cards().text(my_cards) or '-', caps), 'forecast',
@@ -474,6 +468,5 @@ local function wake_others()
 end
 wake_others()
 
-local answer = {'ok', next_due(), more}
-for i = 1, #given do answer[3 + i] = given[i] end
+answer[2], answer[3] = next_due(), more
 return answer

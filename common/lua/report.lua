@@ -60,7 +60,7 @@ end
 
 function ENDS.failed(id, h, delay_ms)
     failed = failed + 1
-    h.failures = h.failures + 1
+    h.failures = one_more(h.failures)
     if delay_ms < 0 then
         move(id, h, FAILED)
         save(id, h)
@@ -77,13 +77,13 @@ function ENDS.cancelled(id, h)
 end
 
 function ENDS.returned(id, h)
-    h.returns = h.returns + 1
+    h.returns = one_more(h.returns)
     give_back(id, h)
 end
 
 -- Returned, and there is no use in another try.
 function ENDS.impossible(id, h)
-    h.returns = h.returns + 1
+    h.returns = one_more(h.returns)
     move(id, h, FAILED)
     save(id, h)
 end
@@ -99,18 +99,17 @@ local function record(i)
     local memory = ARGV[base + 7]
     local h, hold = heads[i], holds[i]
     if not h then return 'unknown' end
-    local held_try, held_nonce, start_ms
-    if hold then held_try, held_nonce, start_ms = held_parts(hold) end
-    local report_token = try .. '.' .. nonce
-    if left[id] == report_token then return 'yours' end
-    if left[id] or held_try ~= try or held_nonce ~= nonce or h.state ~= IN_PROGRESS then
+    local token = ARGV[base + 1] .. '.' .. nonce .. '.' -- what its held entry begins with
+    if left[id] == token then return 'yours' end
+    if left[id] or not hold or sub(hold, 1, #token) ~= token or h.state ~= IN_PROGRESS then
         if tries().recorded(id, try, nonce) then return 'yours' end
         count('stale', 1)
         return 'stale'
     end
-    left[id] = report_token
+    left[id] = token
     if outcome == 'lost' then
         if has_flag(h.flags, FLAG_CANCEL) then call('SREM', cancel_key(worker), id) end
+        local _, _, start_ms = held_parts(hold)
         tries().lose(id, h, worker, start_ms, max_losses, 'its supervisor died', nonce)
         return 'recorded'
     end

@@ -5,6 +5,7 @@
 #ifndef DISTCOMP_KERNEL_CURLLIB_H
 #define DISTCOMP_KERNEL_CURLLIB_H
 
+#define CURL_DISABLE_DEPRECATION /* CURLOPT_PROTOCOLS: http.c */
 #include <curl/curl.h>
 
 #include "common/buf.h"

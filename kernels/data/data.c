@@ -1,50 +1,11 @@
-#include "kernels/data/data.h"
+#include "kernels/data/data_state.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/keys.h"
-#include "common/link.h"
-#include "common/objects.h"
-#include "common/units.h"
-#include "kernels/data/file.h"
-#include "kernels/data/http.h"
-#include "kernels/data/npy.h"
-#include "kernels/data/region.h"
 
 #define OBJECT_PREFIX "redis:"
-
-enum kind { KIND_FILE, KIND_OBJECT, KIND_URL };
-
-struct input {
-    char *name;           /* owned */
-    struct region raw;    /* as it is stored */
-    struct region turned; /* a copy of its elements, where those of raw cannot be used */
-    struct kernel_array array;
-    bool parsed; /* array is filled */
-};
-
-struct output {
-    char *name; /* owned */
-    enum kind kind;
-    struct outfile file;  /* KIND_FILE */
-    struct region memory; /* the others */
-    bool visible;
-};
-
-struct data {
-    struct data_settings settings;
-    struct http *http;
-    struct link *link; /* NULL until the first object */
-    struct buf queue_key;
-    struct objects objects;
-    struct input *inputs;
-    size_t input_count;
-    struct output *outputs;
-    size_t output_count;
-    struct object_part *parts; /* of data_commit */
-    size_t part_count;
-};
 
 struct data *data_new(const struct data_settings *with) {
     struct data *data = xcalloc(1, sizeof *data);
@@ -57,7 +18,7 @@ struct data *data_new(const struct data_settings *with) {
 /* --- names -------------------------------------------------------------------------------------
  */
 
-static const char *object_name(const char *name) {
+const char *data_object_name(const char *name) {
     return name + strlen(OBJECT_PREFIX);
 }
 
@@ -66,7 +27,7 @@ static bool has_scheme(const char *name) {
     return len > 0 && strncmp(name + len, "://", 3) == 0;
 }
 
-static bool find_kind(const char *name, enum kind *kind, struct buf *error) {
+bool data_find_kind(const char *name, enum kind *kind, struct buf *error) {
     if (strncmp(name, OBJECT_PREFIX, strlen(OBJECT_PREFIX)) == 0)
         *kind = KIND_OBJECT;
     else if (http_is(name))
@@ -80,7 +41,7 @@ static bool find_kind(const char *name, enum kind *kind, struct buf *error) {
     return false;
 }
 
-static void show_name(const char *name, struct buf *out) {
+void data_show_name(const char *name, struct buf *out) {
     if (http_is(name)) {
         http_show(name, out);
         return;
@@ -89,9 +50,8 @@ static void show_name(const char *name, struct buf *out) {
         buf_addc(out, (unsigned char)*at < ' ' || *at == 127 ? '?' : *at);
 }
 
-/* "NAME phrase"; false. */
-static bool name_error(const char *name, const struct buf *phrase, struct buf *error) {
-    show_name(name, error);
+bool data_name_error(const char *name, const struct buf *phrase, struct buf *error) {
+    data_show_name(name, error);
     buf_addc(error, ' ');
     buf_add(error, phrase->data, phrase->len);
     return false;
@@ -100,14 +60,14 @@ static bool name_error(const char *name, const struct buf *phrase, struct buf *e
 /* --- objects -----------------------------------------------------------------------------------
  */
 
-static bool open_objects(struct data *data, const char *name, struct buf *error) {
+bool data_open_objects(struct data *data, const char *name, struct buf *error) {
     const struct data_settings *with = &data->settings;
     struct endpoint endpoint;
     if (data->link)
         return true;
     if (!with->redis || !*with->redis) {
-        show_name(name, error);
-        buf_adds(error, " needs the Redis of a queue, and none is named: give --redis");
+        data_show_name(name, error);
+        buf_adds(error, " needs the Redis of a queue, and DISTCOMP_REDIS names none");
         return false;
     }
     if (endpoint_parse(&endpoint, with->redis, error))
@@ -138,8 +98,8 @@ static bool fetch_object(struct data *data, const char *name, struct intake *int
                          struct buf *error) {
     const struct object_sink sink = {start_intake, add_to_intake, intake};
     uint64_t most = intake->most == SIZE_MAX ? UINT64_MAX : intake->most;
-    return open_objects(data, name, error) &&
-           object_read(&data->objects, object_name(name), most, &sink, size, error);
+    return data_open_objects(data, name, error) &&
+           object_read(&data->objects, data_object_name(name), most, &sink, size, error);
 }
 
 /* --- reading -----------------------------------------------------------------------------------
@@ -154,7 +114,7 @@ static bool fetch(struct data *data, enum kind kind, const char *name, struct in
     if (kind == KIND_OBJECT) {
         ok = fetch_object(data, name, intake, size, error);
     } else {
-        ok = http_get(data->http, name, intake, &phrase) || name_error(name, &phrase, error);
+        ok = http_get(data->http, name, intake, &phrase) || data_name_error(name, &phrase, error);
         *size = intake->most == SIZE_MAX ? intake->region.len : UINT64_MAX;
     }
     buf_free(&phrase);
@@ -166,9 +126,9 @@ static bool load(struct data *data, const char *name, struct region *region, str
     struct buf phrase = BUF_INIT;
     uint64_t size;
     enum kind kind;
-    bool ok = find_kind(name, &kind, error);
+    bool ok = data_find_kind(name, &kind, error);
     if (ok && kind == KIND_FILE) {
-        ok = infile_map(name, region, &phrase) || name_error(name, &phrase, error);
+        ok = infile_map(name, region, &phrase) || data_name_error(name, &phrase, error);
     } else if (ok) {
         ok = fetch(data, kind, name, &intake, &size, error);
         *region = intake.region;
@@ -240,7 +200,7 @@ bool data_read(struct data *data, const char *name, struct kernel_array *array, 
         input->parsed = parse(input->raw.bytes, input->raw.len, input->raw.len, &npy, &phrase) &&
                         set_elements(input, &npy, &phrase);
         if (!input->parsed)
-            name_error(name, &phrase, error);
+            data_name_error(name, &phrase, error);
     }
     buf_free(&phrase);
     if (!input || !input->parsed)
@@ -264,7 +224,7 @@ static bool stat_file(const char *name, struct npy *npy, struct buf *error) {
     uint64_t size;
     bool ok = (infile_prefix(name, NPY_PREFIX_MAX, &prefix, &size, &phrase) &&
                parse(prefix.data, prefix.len, size, npy, &phrase)) ||
-              name_error(name, &phrase, error);
+              data_name_error(name, &phrase, error);
     buf_free(&prefix);
     buf_free(&phrase);
     return ok;
@@ -277,7 +237,7 @@ static bool stat_remote(struct data *data, enum kind kind, const char *name, str
     uint64_t size;
     bool ok = fetch(data, kind, name, &intake, &size, error) &&
               (parse(intake.region.bytes, intake.region.len, size, npy, &phrase) ||
-               name_error(name, &phrase, error));
+               data_name_error(name, &phrase, error));
     region_free(&intake.region);
     buf_free(&phrase);
     return ok;
@@ -290,7 +250,7 @@ bool data_stat(struct data *data, const char *name, struct kernel_array *array, 
     if (find_input(data, name)) {
         ok = data_read(data, name, &npy.array, error);
     } else {
-        ok = find_kind(name, &kind, error) &&
+        ok = data_find_kind(name, &kind, error) &&
              (kind == KIND_FILE ? stat_file(name, &npy, error)
                                 : stat_remote(data, kind, name, &npy, error));
     }
@@ -299,208 +259,6 @@ bool data_stat(struct data *data, const char *name, struct kernel_array *array, 
     *array = npy.array;
     array->data = NULL;
     return true;
-}
-
-/* --- writing -----------------------------------------------------------------------------------
- */
-
-static void output_free(struct output *output) {
-    outfile_free(&output->file);
-    region_free(&output->memory);
-    free(output->name);
-}
-
-static bool is_same(const struct output *a, const struct output *b) {
-    if (a->kind != b->kind)
-        return false;
-    return a->kind == KIND_FILE ? outfile_same(&a->file, &b->file) : strcmp(a->name, b->name) == 0;
-}
-
-/* What would go wrong at the end is found out before the kernel has worked for hours. */
-static bool prepare(struct data *data, struct output *output, size_t bytes, struct buf *error) {
-    struct buf phrase = BUF_INIT;
-    bool ok = true;
-    switch (output->kind) {
-    case KIND_FILE:
-        ok = outfile_open(&output->file, output->name, &phrase);
-        break;
-    case KIND_URL:
-        ok = http_ready(data->http, &phrase);
-        break;
-    case KIND_OBJECT:
-        if (!open_objects(data, output->name, error))
-            return false;
-        if (!object_name_valid(object_name(output->name))) {
-            buf_adds(&phrase, "is no name: that of an object is " OBJECT_NAME_FORM);
-        } else if (bytes > data->objects.max_bytes) {
-            buf_adds(&phrase, "would have ");
-            units_add_bytes(&phrase, bytes);
-            buf_adds(&phrase, "; an object has at most ");
-            units_add_bytes(&phrase, data->objects.max_bytes);
-            buf_adds(&phrase, " (object_max): write a file, or raise it");
-        }
-        ok = phrase.len == 0;
-        break;
-    }
-    for (size_t i = 0; ok && i < data->output_count; i++)
-        if (is_same(output, &data->outputs[i])) {
-            buf_adds(&phrase, "is written twice by one task");
-            ok = false;
-        }
-    if (!ok)
-        name_error(output->name, &phrase, error);
-    buf_free(&phrase);
-    return ok;
-}
-
-/* A new output, which must be freed unless it is kept. */
-static bool begin_output(struct data *data, const char *name, size_t bytes, struct output *output,
-                         struct buf *error) {
-    *output = (struct output){.name = xstrdup(name), .file = OUTFILE_NONE, .memory = REGION_NONE};
-    return find_kind(name, &output->kind, error) && prepare(data, output, bytes, error);
-}
-
-static void keep_output(struct data *data, const struct output *output) {
-    data->outputs = xrealloc(data->outputs, (data->output_count + 1) * sizeof *data->outputs);
-    data->outputs[data->output_count++] = *output;
-}
-
-bool data_write(struct data *data, const char *name, struct kernel_array *array,
-                struct buf *error) {
-    struct buf header = BUF_INIT, phrase = BUF_INIT;
-    struct output output = {.file = OUTFILE_NONE, .memory = REGION_NONE};
-    struct npy npy;
-    char *bytes = NULL;
-    bool ok = npy_make(array, &header, &npy, &phrase) || name_error(name, &phrase, error);
-    size_t size = ok ? npy.at + npy.bytes : 0;
-    ok = ok && begin_output(data, name, size, &output, error);
-    if (ok) {
-        bool file = output.kind == KIND_FILE;
-        ok = (file ? outfile_map(&output.file, size, &phrase)
-                   : region_make(&output.memory, size, &phrase)) ||
-             name_error(name, &phrase, error);
-        bytes = file ? output.file.map.bytes : output.memory.bytes;
-    }
-    if (ok) {
-        memcpy(bytes, header.data, header.len);
-        array->data = bytes + npy.at;
-        keep_output(data, &output);
-    } else {
-        output_free(&output);
-    }
-    buf_free(&header);
-    buf_free(&phrase);
-    return ok;
-}
-
-bool data_write_bytes(struct data *data, const char *name, const void *bytes, size_t len,
-                      struct buf *error) {
-    struct buf phrase = BUF_INIT;
-    struct output output;
-    bool ok = begin_output(data, name, len, &output, error);
-    if (ok && output.kind == KIND_FILE) {
-        ok = outfile_write(&output.file, bytes, len, &phrase) || name_error(name, &phrase, error);
-    } else if (ok) {
-        ok = region_make(&output.memory, len, &phrase) || name_error(name, &phrase, error);
-        if (ok && len)
-            memcpy(output.memory.bytes, bytes, len);
-    }
-    if (ok)
-        keep_output(data, &output);
-    else
-        output_free(&output);
-    buf_free(&phrase);
-    return ok;
-}
-
-/* --- commit ------------------------------------------------------------------------------------
- */
-
-/* Redis has all of each object, under names that nobody asks for. */
-static bool store_objects(struct data *data, struct buf *error) {
-    data->parts = xcalloc(data->output_count + 1, sizeof *data->parts);
-    for (size_t i = 0; i < data->output_count; i++) {
-        const struct output *output = &data->outputs[i];
-        if (output->kind != KIND_OBJECT)
-            continue;
-        struct object_part *part = &data->parts[data->part_count++];
-        if (!object_begin(&data->objects, object_name(output->name), part, error) ||
-            !object_add(&data->objects, part, output->memory.bytes, output->memory.len, error) ||
-            !object_complete(&data->objects, part, error))
-            return false;
-    }
-    return true;
-}
-
-/* Does step for each output of a kind; marks those done as visible if it is the one that gives the
- * name. */
-static bool each_output(struct data *data, enum kind kind, bool names,
-                        bool (*step)(struct data *data, struct output *output, struct buf *phrase),
-                        struct buf *error) {
-    struct buf phrase = BUF_INIT;
-    bool ok = true;
-    for (size_t i = 0; i < data->output_count && ok; i++) {
-        struct output *output = &data->outputs[i];
-        if (output->kind != kind)
-            continue;
-        ok = step(data, output, &phrase) || name_error(output->name, &phrase, error);
-        output->visible = ok && names;
-    }
-    buf_free(&phrase);
-    return ok;
-}
-
-static bool store_file(struct data *data, struct output *output, struct buf *phrase) {
-    (void)data;
-    return outfile_store(&output->file, phrase);
-}
-
-static bool publish_file(struct data *data, struct output *output, struct buf *phrase) {
-    (void)data;
-    return outfile_publish(&output->file, phrase);
-}
-
-static bool put_url(struct data *data, struct output *output, struct buf *phrase) {
-    return http_put(data->http, output->name, output->memory.bytes, output->memory.len, phrase);
-}
-
-static bool publish_objects(struct data *data, struct buf *error) {
-    if (!objects_publish(&data->objects, data->parts, data->part_count, error))
-        return false;
-    for (size_t i = 0; i < data->output_count; i++)
-        if (data->outputs[i].kind == KIND_OBJECT)
-            data->outputs[i].visible = true;
-    return true;
-}
-
-static void tell_visible(const struct data *data, struct buf *error) {
-    const char *before = " (already written: ";
-    for (size_t i = 0; i < data->output_count; i++)
-        if (data->outputs[i].visible) {
-            buf_adds(error, before);
-            show_name(data->outputs[i].name, error);
-            before = ", ";
-        }
-    if (*before == ',')
-        buf_addc(error, ')');
-}
-
-/*
- * What can still fail comes first, and what cannot be taken back as late as that allows: bytes to
- * disk and Redis; then the names, of URLs (storing and naming are one there), of objects (all in
- * one transaction), of files.
- */
-bool data_commit(struct data *data, struct buf *error) {
-    for (size_t i = 0; i < data->output_count; i++)
-        if (data->outputs[i].kind == KIND_FILE)
-            outfile_flush(&data->outputs[i].file);
-    bool ok = store_objects(data, error) &&
-              each_output(data, KIND_FILE, false, store_file, error) &&
-              each_output(data, KIND_URL, true, put_url, error) && publish_objects(data, error) &&
-              each_output(data, KIND_FILE, true, publish_file, error);
-    if (!ok)
-        tell_visible(data, error);
-    return ok;
 }
 
 void data_free(struct data *data) {
@@ -514,7 +272,7 @@ void data_free(struct data *data) {
         free(data->inputs[i].name);
     }
     for (size_t i = 0; i < data->output_count; i++)
-        output_free(&data->outputs[i]);
+        data_output_free(&data->outputs[i]);
     http_free(data->http);
     link_close(data->link);
     buf_free(&data->queue_key);

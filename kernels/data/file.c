@@ -317,8 +317,9 @@ void outfile_flush(const struct outfile *out) {
 bool outfile_store(struct outfile *out, struct buf *error) {
     struct stat status;
     /* A name whose content the disk never got would be a file full of zeros after a power cut. */
-    if (fdatasync(out->fd) != 0)
-        return no_room(out, out->map.len, error);
+    while (fdatasync(out->fd) != 0)
+        if (errno != EINTR)
+            return no_room(out, out->map.len, error);
     if (!out->part && fstatat(out->dir, out->base, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
         !give_hidden_name(out))
         return failed(error, "cannot be written");

@@ -186,16 +186,9 @@ static int on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_o
 /* --- one try -----------------------------------------------------------------------------------
  */
 
-/* X(option, value) of every transfer; LIMIT_PROTOCOLS is named anew in later libraries. */
-#if LIBCURL_VERSION_NUM >= 0x075500
-#define LIMIT_PROTOCOLS(X)                                                                         \
-    X(CURLOPT_PROTOCOLS_STR, "http,https")                                                         \
-    X(CURLOPT_REDIR_PROTOCOLS_STR, "http,https")
-#else
-#define LIMIT_PROTOCOLS(X)                                                                         \
-    X(CURLOPT_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS))                                 \
-    X(CURLOPT_REDIR_PROTOCOLS, (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS))
-#endif
+/* X(option, value) of every transfer. PROTOCOLS has a new name in later libraries; all know this.
+ */
+#define WEB_ONLY (long)(CURLPROTO_HTTP | CURLPROTO_HTTPS)
 #define COMMON_OPTIONS(X)                                                                          \
     X(CURLOPT_URL, t->url)                                                                         \
     X(CURLOPT_NOSIGNAL, 1L)                                                                        \
@@ -213,7 +206,7 @@ static int on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_o
     X(CURLOPT_NOPROGRESS, 0L)                                                                      \
     X(CURLOPT_XFERINFOFUNCTION, on_progress)                                                       \
     X(CURLOPT_XFERINFODATA, t)                                                                     \
-    LIMIT_PROTOCOLS(X)
+    X(CURLOPT_PROTOCOLS, WEB_ONLY)
 #define PUT_OPTIONS(X)                                                                             \
     X(CURLOPT_UPLOAD, 1L)                                                                          \
     X(CURLOPT_READFUNCTION, on_upload)                                                             \

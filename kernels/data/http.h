@@ -3,10 +3,10 @@
  * PUT. Redirections are followed, to http and https only. A proxy is taken from the environment
  * (https_proxy, no_proxy), as libcurl does.
  *
- * What passes (no connection, a broken one, too slow, 408, 425, 429, 5xx) is tried 5 more times,
- * 0.2 s later, then 0.4 s and so on, or when Retry-After says, 30 s at most; a mebibyte that was
- * never reached before begins the count anew. A broken download goes on by Range and If-Range when
- * the server gave a strong ETag or a Last-Modified, else from the start.
+ * What passes (no connection, a broken one, silent, 408, 425, 429, 500, 502, 503, 504) is tried 5
+ * more times, 0.2 s later, then 0.4 s and so on, or when Retry-After says, 30 s at most; a mebibyte
+ * that was never reached before begins the count anew. A broken download goes on by Range and
+ * If-Range when the server gave a strong ETag or a Last-Modified, else from the start.
  *
  * Errors are phrases that complete "NAME ...", NAME shown by http_show.
  */

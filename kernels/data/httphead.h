@@ -8,8 +8,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HTTPHEAD_TEXT 256 /* bytes of a text that is kept, NUL included; longer ones are dropped   \
-                           */
+#define HTTPHEAD_TEXT                                                                              \
+    256 /* bytes of a text that is kept, NUL included; longer ones are dropped                     \
+         */
 #define HTTPHEAD_UNKNOWN UINT64_MAX
 
 struct httphead {

@@ -98,6 +98,10 @@ static const struct option *find_option(const char *word, int scope, const char 
 static int take_options(int argc, char **argv, int scope, bool *json, int *at) {
     for (*at = 0; *at < argc && argv[*at][0] == '-'; ++*at) {
         const char *word = argv[*at], *value;
+        if (!strcmp(word, "--")) {
+            ++*at;
+            break;
+        }
         if (json && !strcmp(word, "--json")) {
             *json = true;
             continue;
@@ -141,6 +145,14 @@ static bool list_one(const struct plugin_file *file, json_t *array) {
     return good;
 }
 
+/* Only to look at plug-ins: their libraries need no threads for that. */
+static void prepare_to_look(void) {
+    if (!getenv("DISTCOMP_THREADS"))
+        set_variable("DISTCOMP_THREADS", "1");
+    hostenv_for_libraries();
+    plugindir_set(getenv("DISTCOMP_KERNEL_DIR"));
+}
+
 int byhand_list(int argc, char **argv) {
     bool json = false, good = true;
     int at;
@@ -149,7 +161,7 @@ int byhand_list(int argc, char **argv) {
         return code;
     if (at < argc)
         return refuse("list takes no operand, found %s", argv[at]);
-    plugindir_set(getenv("DISTCOMP_KERNEL_DIR"));
+    prepare_to_look();
     json_t *array = json ? json_array() : NULL;
     struct plugin_files files;
     plugindir_files(&files);
@@ -174,7 +186,7 @@ int byhand_help(int argc, char **argv) {
         return refuse("%s: expected one KERNEL", "help");
     struct buf text = BUF_INIT;
     struct plugin *plugin;
-    plugindir_set(getenv("DISTCOMP_KERNEL_DIR"));
+    prepare_to_look();
     enum plugin_result result = plugin_open(argv[at], &plugin, &text);
     if (result == PLUGIN_OK) {
         paramtext_help(plugin->kernel, plugin->path, &text);

@@ -15,9 +15,10 @@
 
 struct kernel_run {
     struct plugin *plugin;
-    int complaint;          /* what kernel_fail or kernel_refuse returned last; 0: not called */
-    struct buf line;        /* of standard error, being made */
-    struct buf results;     /* "key=value key=value" */
+    int complaint;      /* what kernel_fail or kernel_refuse returned last; 0: not called */
+    struct buf line;    /* of standard error, being made */
+    struct buf results; /* "key=value key=value" */
+    struct kernel_estimate estimate;
     time_t next_progress_s; /* monotonic */
     void **scratch;
     size_t scratch_count, scratch_room;

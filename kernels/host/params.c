@@ -40,21 +40,33 @@ static void add_choices(const struct kernel_param *row, struct buf *out) {
         buf_addf(out, "%s%.*s", i ? ", " : "", (int)len, choice);
 }
 
-static void add_range(const struct kernel_param *row, struct buf *out) {
-    if (has_range(row))
-        buf_addf(out, " from %.15g to %.15g", row->min, row->max);
+bool params_add_range(const struct kernel_param *row, struct buf *out) {
+    if (has_range(row) && row->type == KERNEL_INT)
+        buf_addf(out, "%.0f to %.0f", row->min, row->max);
+    else if (has_range(row) && row->type == KERNEL_REAL)
+        buf_addf(out, "%.15g to %.15g", row->min, row->max);
+    else
+        return false;
+    return true;
+}
+
+static void add_from(const struct kernel_param *row, struct buf *out) {
+    struct buf range = BUF_INIT;
+    if (params_add_range(row, &range))
+        buf_addf(out, " from %s", range.data);
+    buf_free(&range);
 }
 
 void params_expected(const struct kernel_param *row, struct buf *out) {
     switch (row->type) {
     case KERNEL_INT:
         buf_adds(out, "an integer");
-        add_range(row, out);
+        add_from(row, out);
         buf_adds(out, " (10k is 10000, 4Ki is 4096; M, G, Mi, Gi)");
         break;
     case KERNEL_REAL:
         buf_adds(out, "a number");
-        add_range(row, out);
+        add_from(row, out);
         break;
     case KERNEL_FLAG:
         buf_adds(out, "yes or no");

@@ -52,6 +52,8 @@ const char *params_item(const struct params *params, size_t row, size_t which);
 
 /* Appends what a value of that row has to look like: "an integer from 1 to 1000". */
 void params_expected(const struct kernel_param *row, struct buf *out);
+/* Appends "1 to 1000". False: it has no range. */
+bool params_add_range(const struct kernel_param *row, struct buf *out);
 /* The choices of a row, one after the other; NULL after the last. */
 const char *params_choice(const struct kernel_param *row, size_t which, size_t *len);
 

@@ -5,6 +5,7 @@
 #include "kernels/host/params.h"
 
 #define HELP_COLUMN 28
+#define WIDTH       100
 
 static const char *type_word(enum kernel_type type) {
     static const char *const words[] = {
@@ -32,24 +33,47 @@ void paramtext_usage(const struct kernel *kernel, struct buf *out) {
 /* What can be said of a row in one line: the phrase, range and unit, default. */
 static void add_about(const struct kernel_param *row, struct buf *out) {
     buf_adds(out, row->help ? row->help : "");
-    bool range = row->max > row->min && (row->type == KERNEL_INT || row->type == KERNEL_REAL);
-    if (range)
-        buf_addf(out, "%s%.15g to %.15g", row->help ? "; " : "", row->min, row->max);
-    if (row->unit)
-        buf_addf(out, "%s%s", range ? " " : row->help ? "; " : "", row->unit);
+    struct buf range = BUF_INIT;
+    if (params_add_range(row, &range) && row->unit)
+        buf_addc(&range, ' ');
+    buf_adds(&range, row->unit ? row->unit : "");
+    if (range.len)
+        buf_addf(out, "%s%s", row->help ? "; " : "", range.data);
+    buf_free(&range);
     if (row->fallback && *row->fallback)
         buf_addf(out, " (default: %s)", row->fallback);
+}
+
+static void add_wrapped_usage(const struct kernel *kernel, struct buf *out) {
+    static const char head[] = "usage: kernelHost run ";
+    struct buf usage = BUF_INIT;
+    paramtext_usage(kernel, &usage);
+    buf_addf(out, "\n%s", head);
+    size_t column = sizeof head - 1;
+    for (const char *at = usage.data; *at;) {
+        size_t len = strcspn(at, " ");
+        if (at != usage.data && column + 1 + len > WIDTH) {
+            buf_addf(out, "\n%*s", (int)sizeof head - 1, "");
+            column = sizeof head - 1;
+        } else if (at != usage.data) {
+            buf_addc(out, ' ');
+            column++;
+        }
+        buf_add(out, at, len);
+        column += len;
+        at += len + (at[len] == ' ');
+    }
+    buf_addc(out, '\n');
+    buf_free(&usage);
 }
 
 void paramtext_help(const struct kernel *kernel, const char *path, struct buf *out) {
     buf_addf(out, "%s - %s\n", kernel->name, kernel->summary ? kernel->summary : "");
     if (*path)
         buf_addf(out, "from %s\n", path);
-    buf_adds(out, "\nusage: kernelHost run ");
-    paramtext_usage(kernel, out);
-    buf_adds(out, "\ntask:  native:PRIORITY:MIN_DRAM:MIN_CPU:");
-    paramtext_usage(kernel, out);
-    buf_addc(out, '\n');
+    add_wrapped_usage(kernel, out);
+    buf_addf(out, "task:  native:PRIORITY:MIN_DRAM:MIN_CPU:%s%s\n", kernel->name,
+             kernel->params && kernel->params->name ? " key=value ..." : "");
     for (const struct kernel_param *row = kernel->params; row && row->name; row++) {
         buf_adds(out, row == kernel->params ? "\n  " : "  ");
         size_t start = out->len;

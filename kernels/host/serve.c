@@ -14,12 +14,12 @@
 #include "common/buf.h"
 #include "kernels/host/hostenv.h"
 #include "kernels/host/plugin.h"
+#include "kernels/host/request.h"
 #include "kernels/host/try.h"
 #include "kernels/host/tryuse.h"
 #include "kernels/host/watch.h"
 
-#define ARGUMENTS 3u /* the program's name, "serve", KERNEL key=value ... */
-#define FILES     2  /* standard output and error */
+#define FILES 2 /* standard output and error */
 
 static struct {
     int fd;
@@ -31,40 +31,6 @@ static struct {
 
 /* --- a request ---------------------------------------------------------------------------------
  */
-
-/* The string after this one; NULL when it has no end. */
-static const char *after(const char *string, const char *end) {
-    const char *nul = string < end ? memchr(string, '\0', (size_t)(end - string)) : NULL;
-    return nul ? nul + 1 : NULL;
-}
-
-bool serve_read(const char *message, size_t len, struct serve_request *request, const char **why) {
-    const char *at = message + sizeof request->head, *end = message + len;
-    *why = "it is cut off";
-    if (len < sizeof request->head)
-        return false;
-    memcpy(&request->head, message, sizeof request->head);
-    *why = "it is of another version";
-    if (request->head.version != HOST_VERSION)
-        return false;
-    *why = "its strings are not what its head says";
-    request->cwd = request->head.cwd_len ? at : NULL;
-    if (request->cwd) {
-        at = after(at, end);
-        if (!at || at - request->cwd != (ptrdiff_t)request->head.cwd_len + 1)
-            return false;
-    }
-    if (request->head.argc != ARGUMENTS)
-        return false;
-    for (uint32_t i = 0; i < ARGUMENTS && at; i++) {
-        request->text = at;
-        at = after(at, end);
-    }
-    request->env = at;
-    for (uint32_t i = 0; i < request->head.envc && at; i++)
-        at = after(at, end);
-    return at == end;
-}
 
 /* Descriptors that came with a message; those that nobody asked for are closed. False: too few. */
 static bool take_files(struct msghdr *message, bool wanted) {
@@ -84,7 +50,7 @@ static bool take_files(struct msghdr *message, bool wanted) {
 }
 
 /* Bytes of the next message in serve.message; 0: end of file; -1: why. */
-static ssize_t receive(struct serve_request *request, const char **why) {
+static ssize_t receive(struct request *request, const char **why) {
     union {
         struct cmsghdr align;
         char bytes[CMSG_SPACE(FILES * sizeof(int))];
@@ -105,7 +71,7 @@ static ssize_t receive(struct serve_request *request, const char **why) {
     serve.message[len] = '\0';
     *why = "it is too long";
     if (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ||
-        !serve_read(serve.message, (size_t)len, request, why))
+        !request_read(serve.message, (size_t)len, request, why))
         return -1;
     *why = "its files cannot be used";
     return take_files(&message, request->head.flags & HOST_NEW_FILES) ? len : -1;
@@ -137,7 +103,7 @@ static bool change_dir(const char *cwd) {
     return true;
 }
 
-static bool has_variable(const struct serve_request *request, const char *name) {
+static bool has_variable(const struct request *request, const char *name) {
     const char *at = request->env;
     for (uint32_t i = 0; i < request->head.envc; i++, at += strlen(at) + 1)
         if (!strncmp(at, name, strlen(name)))
@@ -174,7 +140,7 @@ static int run_text(const char *text) {
     return code;
 }
 
-static int run_request(const struct serve_request *request) {
+static int run_request(const struct request *request) {
     const char *pwd = NULL;
     if (request->cwd && !has_variable(request, "PWD=")) {
         buf_clear(&serve.pwd);
@@ -212,13 +178,15 @@ static void leave_if_cancelled(int code) {
     int number = watch_cancelled();
     if (!number)
         return;
-    if (code == TRY_DONE)
+    if (code == TRY_DONE) {
+        plugin_close_all();
         exit(TRY_DONE);
+    }
     watch_die(number);
 }
 
 int serve_run(int fd) {
-    struct serve_request request;
+    struct request request;
     const char *why;
     ssize_t len;
     serve.fd = fd;

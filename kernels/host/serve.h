@@ -8,22 +8,7 @@
 #ifndef DISTCOMP_KERNEL_SERVE_H
 #define DISTCOMP_KERNEL_SERVE_H
 
-#include <stdbool.h>
-#include <stddef.h>
-
-#include "worker/hostwire.h"
-
 enum { SERVE_MALFORMED = 100 }; /* exit code: a request of another version, or damaged */
-
-/* A request, into the bytes it came in. */
-struct serve_request {
-    struct host_request head;
-    const char *cwd;  /* NULL: the directory that the host was started in */
-    const char *text; /* KERNEL key=value ..., or @FILE */
-    const char *env;  /* head.envc strings */
-};
-/* Checks and reads a message of len bytes, of which one more can be read. Pure. False: why. */
-bool serve_read(const char *message, size_t len, struct serve_request *request, const char **why);
 
 /* Serves until the end of file (0) or a bad request (SERVE_MALFORMED). Takes over fd. */
 int serve_run(int fd);

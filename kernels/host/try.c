@@ -40,9 +40,6 @@ static int prepare(struct kernel_run *run, char *const *words, size_t count) {
     struct buf error = BUF_INIT;
     int code = TRY_DONE;
     plugindir_set(getenv("DISTCOMP_KERNEL_DIR"));
-    if (!count)
-        return complain("kernelHost", "no kernel is named: expected KERNEL key=value ...",
-                        TRY_REFUSED);
     enum plugin_result result = plugin_open(words[0], &run->plugin, &error);
     if (result != PLUGIN_OK) {
         code = result == PLUGIN_UNKNOWN ? TRY_REFUSED : TRY_FAILED;
@@ -66,10 +63,10 @@ static int exit_code(struct kernel_run *run, int code) {
     return code;
 }
 
-/* What estimate() says; else the code. */
-static int ask(struct kernel_run *run, struct kernel_estimate *estimate) {
-    *estimate = (struct kernel_estimate){0};
-    if (run->plugin->kernel->estimate(run, estimate))
+/* Fills run->estimate; else the code. */
+static int ask(struct kernel_run *run) {
+    run->estimate = (struct kernel_estimate){0};
+    if (run->plugin->kernel->estimate(run, &run->estimate))
         return TRY_DONE;
     if (!run->complaint)
         return kernel_fail(run, "cannot say what it needs");
@@ -79,14 +76,13 @@ static int ask(struct kernel_run *run, struct kernel_estimate *estimate) {
 /* A line when it will need more than was promised to it. Not 0: the try has failed. */
 static int check_memory(struct kernel_run *run) {
     uint64_t promised = run_memory_bytes();
-    struct kernel_estimate estimate;
     if (!promised || !run->plugin->kernel->estimate)
         return TRY_DONE;
-    int code = ask(run, &estimate);
-    if (code != TRY_DONE || estimate.memory_bytes <= promised)
+    int code = ask(run);
+    if (code != TRY_DONE || run->estimate.memory_bytes <= promised)
         return code;
     struct buf need = BUF_INIT, have = BUF_INIT;
-    units_add_bytes(&need, estimate.memory_bytes);
+    units_add_bytes(&need, run->estimate.memory_bytes);
     units_add_bytes(&have, promised);
     run_say(run, "needs about %s and was promised %s: ask for more min_dram", need.data, have.data);
     buf_free(&need);
@@ -120,17 +116,31 @@ static int run_kernel(struct kernel_run *run) {
     return code;
 }
 
-int try_words(char *const *words, size_t count) {
+static int run_estimate(struct kernel_run *run) {
+    if (!run->plugin->kernel->estimate)
+        return kernel_fail(run, "it does not say what it needs");
+    return ask(run);
+}
+
+/* From the opening of the plug-in on, whose own code runs then, a crash is the kernel's. */
+static int try_with(int (*work)(struct kernel_run *run), char *const *words, size_t count) {
     struct kernel_run *run = &the_run;
+    if (!count)
+        return complain("kernelHost", "no kernel is named: expected KERNEL key=value ...",
+                        TRY_REFUSED);
+    watch_try_begins(words[0]);
     int code = prepare(run, words, count);
-    if (code != TRY_DONE)
-        return code;
-    run_clear(run);
-    watch_try_begins(run->plugin->name);
-    code = run_kernel(run);
+    if (code == TRY_DONE) {
+        run_clear(run);
+        code = work(run);
+        run_clear(run);
+    }
     watch_try_ends();
-    run_clear(run);
     return code;
+}
+
+int try_words(char *const *words, size_t count) {
+    return try_with(run_kernel, words, count);
 }
 
 int try_text(const char *text, size_t len) {
@@ -147,18 +157,7 @@ int try_text(const char *text, size_t len) {
 }
 
 int try_estimate(char *const *words, size_t count, struct kernel_estimate *estimate) {
-    struct kernel_run *run = &the_run;
-    int code = prepare(run, words, count);
-    if (code != TRY_DONE)
-        return code;
-    run_clear(run);
-    watch_try_begins(run->plugin->name);
-    if (!run->plugin->kernel->estimate) {
-        code = kernel_fail(run, "it does not say what it needs");
-    } else {
-        code = ask(run, estimate);
-    }
-    watch_try_ends();
-    run_clear(run);
+    int code = try_with(run_estimate, words, count);
+    *estimate = the_run.estimate;
     return code;
 }

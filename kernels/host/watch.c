@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,8 @@
 #define CRASH_STACK 65536u
 #define LINE_MAX    256u
 
-static volatile sig_atomic_t cancelled, idle;
+static atomic_int cancelled; /* any thread asks */
+static volatile sig_atomic_t idle;
 static const char *volatile running; /* the kernel's name */
 static pid_t self;
 
@@ -41,6 +43,11 @@ static void on_cancel(int number) {
     if (idle)
         watch_die(number);
     cancelled = number;
+}
+
+/* Unlike an ignored signal, this is the default again in a program that a kernel executes. */
+static void on_nothing(int number) {
+    (void)number;
 }
 
 /* Adds text to a line; async-signal-safe. */
@@ -108,8 +115,9 @@ static void handle_crashes(void) {
 
 void watch_start(bool by_hand) {
     self = getpid();
-    struct sigaction cancel = {.sa_handler = on_cancel}, none = {.sa_handler = SIG_IGN};
+    struct sigaction cancel = {.sa_handler = on_cancel}, none = {.sa_handler = on_nothing};
     sigemptyset(&cancel.sa_mask);
+    sigemptyset(&none.sa_mask);
     sigaction(SIGTERM, &cancel, NULL);
     cancel.sa_flags = (int)SA_RESETHAND;
     if (by_hand)

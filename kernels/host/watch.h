@@ -4,7 +4,7 @@
  * SIGTERM during a try asks the kernel to end (kernel_cancelled); between tries it ends the
  * process. A crash writes one line that names the kernel and the signal to standard error, and the
  * process dies of that signal. A kernel that calls exit(0) has not done its work: the code becomes
- * 1. SIGPIPE is ignored.
+ * 1. SIGPIPE does nothing.
  */
 #ifndef DISTCOMP_KERNEL_WATCH_H
 #define DISTCOMP_KERNEL_WATCH_H

@@ -17,7 +17,7 @@
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-static const struct planner *const planners[] = {&plan_matmul};
+static const struct planner *const planners[] = {&plan_matmul, &plan_letters, &plan_mlp};
 #define PLANNERS (sizeof planners / sizeof *planners)
 
 static void print_help(void) {

@@ -2,7 +2,7 @@
 
 usage: bench.py [--pairs N] [--scale X] [PART...]       make bench BENCH='exec load' BENCH_FLAGS='--pairs 9'
 
-Parts: exec load latency cancel look idle wake starve memory; all of them when none is named. docs/performance.md tells
+Parts: exec load latency cancel look idle wake starve memory kernels; all of them when none is named. docs/performance.md tells
 what each does. The exit code says whether everything could be measured, not whether the targets were met.
 """
 import argparse
@@ -15,6 +15,7 @@ import time
 from dataclasses import asdict
 
 import idle_part
+import kernels_part
 import memory_part
 import queue_part
 import run_part
@@ -31,6 +32,7 @@ PARTS = {
     "wake": idle_part.measure_wake,
     "starve": starve_part.measure_starve,
     "memory": memory_part.measure_memory,
+    "kernels": kernels_part.measure_kernels,
 }
 
 

@@ -1,14 +1,20 @@
+/* clang-format off */
 /*
  * store_bench.c - how fast the queue itself is: one client, no worker.
  *
  *   store_bench URL load N              loads N tasks of 80 bytes; tasks/s and own memory
  *   store_bench URL cycle BATCH N       claims and reports N tasks in batches; tasks/s
+ *   store_bench URL noops N             loads N native tasks that ask for nothing
+ *   store_bench URL shells N            loads N shell tasks that ask for nothing
+ *   store_bench URL native BATCH N      claims N of noops by the 500, reports them in batches:
+ *                                       Redis' CPU and AOF bytes a task
  *   store_bench URL claims N            N claims of one task each; percentiles of a claim
  *   store_bench URL shapes N            loads N tasks of N distinct min_dram
  *   store_bench URL cancel N            cancels N queued tasks; tasks/s and the slowest call
  *
  * Prints `name value unit` lines. The queue is "bench"; init empties it (store_bench URL init).
  */
+/* clang-format on */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +86,21 @@ static void load(size_t count, uint64_t mem_step) {
            (unsigned long long)counts.new_tasks, usage.ru_maxrss);
 }
 
+static void load_small(size_t count, enum task_type type, const char *command) {
+    struct load_counts counts;
+    struct store_load *loading = store_load_begin(&store, false, &error);
+    for (size_t i = 0; loading && i < count; i++) {
+        char params[64];
+        int len = snprintf(params, sizeof params, "%s i=%zu", command, i);
+        struct task task = {
+            .type = type, .priority = 4, .params = params, .params_len = (size_t)len};
+        if (!store_load_add(loading, &task, &error))
+            fail("load");
+    }
+    if (!loading || !store_load_end(loading, &counts, &error))
+        fail("load");
+}
+
 static void enlist(void) {
     struct register_args args = {"bench", "i1", "i1", "", 600000, "{}", 5};
     register_build(&store.cmd, store.queue_key, &args);
@@ -95,7 +116,7 @@ static redisReply *claim(struct claim_args *args, uint32_t slots, struct claim_a
                                 .free_mcpu = 4000000,
                                 .slots = slots,
                                 .auto_mem_bytes = 1 << 30,
-                                .caps = ",",
+                                .caps = ",native,kernel:noop,",
                                 .most_mem_bytes = UINT64_C(1) << 46,
                                 .most_mcpu = 4000000,
                                 .starve_after_ms = 60000,
@@ -107,13 +128,14 @@ static redisReply *claim(struct claim_args *args, uint32_t slots, struct claim_a
     return reply;
 }
 
-/* Reports all tasks of a claim's answer as finished. */
-static void finish(const redisReply *claimed, const struct claim_args *args, size_t count) {
+/* Reports tasks from..to-1 of a claim's answer as finished; native: with memory, without output. */
+static void finish(const redisReply *claimed, const struct claim_args *args, size_t from, size_t to,
+                   bool native) {
     struct buf entry = BUF_INIT, output = BUF_INIT;
     enum report_result results[CLAIM_MAX];
     int64_t due_ms;
     report_begin(&store.cmd, store.queue_key, "bench", 5, UINT64_C(1) << 40);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = from; i < to; i++) {
         struct claimed task;
         struct task_head head;
         if (!claim_task(claimed, args, i, &task) ||
@@ -131,17 +153,23 @@ static void finish(const redisReply *claimed, const struct claim_args *args, siz
         buf_clear(&entry);
         buf_clear(&output);
         try_entry_pack(&try, &entry);
-        task_output_pack(&out, &output);
-        report_add(&store.cmd, &(struct report_item){task.id,
-                                                     head.tries,
-                                                     task.nonce,
-                                                     TRY_FINISHED,
-                                                     -1,
-                                                     {entry.data, entry.len},
-                                                     {output.data, output.len}});
+        struct report_item item = {.id = task.id,
+                                   .try_number = head.tries,
+                                   .nonce = task.nonce,
+                                   .outcome = TRY_FINISHED,
+                                   .delay_ms = -1,
+                                   .entry = {entry.data, entry.len}};
+        if (native) {
+            item.family = (struct slice){"native noop", 11};
+            item.peak_bytes = 5 << 20;
+        } else {
+            task_output_pack(&out, &output);
+            item.output = (struct slice){output.data, output.len};
+        }
+        report_add(&store.cmd, &item);
     }
     redisReply *reply = run("report");
-    if (!report_read(reply, count, results, &due_ms) || results[0] != REPORT_RECORDED)
+    if (!report_read(reply, to - from, results, &due_ms) || results[0] != REPORT_RECORDED)
         fail("report: not recorded");
     freeReplyObject(reply);
     buf_free(&entry);
@@ -160,13 +188,57 @@ static void cycle(uint32_t batch, size_t count) {
         if (!answer.count && answer.more < 0)
             break;
         if (answer.count)
-            finish(reply, &args, answer.count);
+            finish(reply, &args, 0, answer.count, false);
         done += answer.count;
         freeReplyObject(reply);
     }
     double us = now_us() - start;
     printf("cycle_%u %.0f tasks/s\ncycle_%u_claim_share %.2f\n", batch, (double)done / us * 1e6,
            batch, claiming / us);
+}
+
+/* A number of Redis' INFO, as it is written there. */
+static double info(const char *section, const char *name) {
+    cmd_clear(&store.cmd);
+    cmd_adds(&store.cmd, "INFO");
+    cmd_adds(&store.cmd, section);
+    redisReply *reply = run("INFO");
+    const char *at = strstr(reply->str, name);
+    double value = at ? strtod(at + strlen(name), NULL) : 0;
+    freeReplyObject(reply);
+    return value;
+}
+
+static double cpu_us(void) {
+    return (info("cpu", "used_cpu_user:") + info("cpu", "used_cpu_sys:")) * 1e6;
+}
+
+static void native(uint32_t batch, size_t count) {
+    struct claim_args args;
+    struct claim_answer answer = {.more = 0};
+    double claiming = 0, reporting = 0, aof = info("persistence", "aof_current_size:"),
+           start = now_us();
+    size_t done = 0;
+    while (done < count) {
+        double before = cpu_us();
+        redisReply *reply = claim(&args, CLAIM_MAX, &answer);
+        double claimed = cpu_us();
+        if (!answer.count)
+            fail("native: the tasks are gone");
+        for (size_t from = 0; from < answer.count; from += batch)
+            finish(reply, &args, from, from + batch < answer.count ? from + batch : answer.count,
+                   true);
+        double reported = cpu_us();
+        claiming += claimed - before;
+        reporting += reported - claimed;
+        done += answer.count;
+        freeReplyObject(reply);
+    }
+    printf("native_%u %.0f tasks/s\nnative_%u_claim %.1f us\nnative_%u_report %.1f us\n"
+           "native_%u_aof %.0f bytes\n",
+           batch, (double)done / (now_us() - start) * 1e6, batch, claiming / (double)done, batch,
+           reporting / (double)done, batch,
+           (info("persistence", "aof_current_size:") - aof) / (double)done);
 }
 
 static void claims(size_t count) {
@@ -179,7 +251,7 @@ static void claims(size_t count) {
         redisReply *reply = claim(&args, 1, &answer);
         us[done] = now_us() - start;
         if (answer.count)
-            finish(reply, &args, answer.count);
+            finish(reply, &args, 0, answer.count, false);
         freeReplyObject(reply);
         if (!answer.count && answer.more < 0)
             break;
@@ -226,7 +298,8 @@ int main(int argc, char **argv) {
     uint64_t removed, running;
     if (argc < 3) {
         fprintf(stderr,
-                "usage: store_bench URL init|load|cycle|claims|shapes|cancel [BATCH] [N]\n");
+                "usage: store_bench URL init|load|noops|shells|cycle|native|claims|shapes|cancel "
+                "[BATCH] [N]\n");
         return 2;
     }
     config_defaults(&config);
@@ -245,6 +318,12 @@ int main(int argc, char **argv) {
         load(count, 1234567);
     else if (strcmp(argv[2], "cycle") == 0 && argc > 4)
         cycle((uint32_t)strtoul(argv[3], NULL, 10), count);
+    else if (strcmp(argv[2], "noops") == 0)
+        load_small(count, TASK_NATIVE, "noop");
+    else if (strcmp(argv[2], "shells") == 0)
+        load_small(count, TASK_SHELL, "/bin/true");
+    else if (strcmp(argv[2], "native") == 0 && argc > 4)
+        native((uint32_t)strtoul(argv[3], NULL, 10), count);
     else if (strcmp(argv[2], "claims") == 0)
         claims(count);
     else if (strcmp(argv[2], "cancel") == 0)

@@ -104,8 +104,22 @@ NPY = {
 }
 
 
+def request(text, cwd="/tmp", env=("A=1", "B="), version=1):
+    return struct.pack("=6I", version, 0, len(cwd), 3, len(env), 0) + texts((cwd,) * bool(cwd) + (
+        "kernelHost", "serve", text) + tuple(env))
+
+
+KERNEL = {
+    "request": b"\0" + request("noop"),
+    "request_plain": b"\0" + request("@/tmp/f", cwd="", env=()),
+    "request_of_another": b"\0" + request("noop", version=2),
+    "words": b"\1n=10k any=-3 rate=1e-1 wide=.5E3 check=off note='a b' dtype=cc a=redis:x parts=p,q out=o more=r,s",
+    "wrong": b"\1n=0 rte=1 dtype=d parts=,, out=o more=o,o fast n=1 wide=inf any=9223372036854775808",
+}
+
+
 def main(directory):
-    for fuzzer, seeds in {"fuzz_wire": WIRE, "fuzz_config": CONFIG, "fuzz_npy": NPY}.items():
+    for fuzzer, seeds in {"fuzz_wire": WIRE, "fuzz_config": CONFIG, "fuzz_npy": NPY, "fuzz_kernel": KERNEL}.items():
         folder = Path(directory, fuzzer)
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in seeds.items():

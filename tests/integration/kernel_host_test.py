@@ -302,6 +302,20 @@ __attribute__((unused)) static void *other(void *arg) { (void)arg; abort(); }
     assert err.startswith(f"crash: the kernel died of {text}")
 
 
+def test_a_crash_as_it_is_opened(kernels):
+    kernels.build("early", plugin("early", "return 0;",
+                                  extra="__attribute__((constructor)) static void start(void) { abort(); }"))
+    assert host("run", "early", code=-signal.SIGABRT)[1] == (
+        "early: the kernel died of SIGABRT (it called abort)\n")
+
+
+def test_programs_that_a_kernel_runs_have_the_usual_signals(kernels):
+    kernels.build("runs", plugin("runs", 'return system("grep -E \'Sig(Ign|Blk)\' /proc/self/status");'))
+    out, _ = host("run", "runs")
+    for line in out.splitlines():
+        assert not int(line.split()[1], 16) >> signal.SIGPIPE - 1 & 1, out
+
+
 @pytest.mark.parametrize("code, expected", [(0, 1), (3, 3)])
 def test_exit_is_no_success(kernels, code, expected):
     kernels.build("leaves", plugin("leaves", f"exit({code});"))
@@ -455,6 +469,15 @@ def test_the_directories_of_each_try(kernels, served, box):
     assert code == 2 and f'no kernel "same" in {box}/none' in text
 
 
+def test_a_directory_that_was_made_anew(kernels, served, box):
+    kernels.build("list", plugin("list", 'return system("ls");'))
+    for name in ("one", "two"):
+        shutil.rmtree(box / "work", ignore_errors=True)
+        (box / "work").mkdir()
+        (box / "work" / name).touch()
+        harness.wait_until(lambda: served.run("list", cwd=str(box / "work")) == (0, f"{name}\n"), deadline=30)
+
+
 def test_errors_leave_the_host_warm(kernels, served):
     kernels.build("strict", plugin("strict", "return 0;", TABLE))
     (kernels.dir / "bad.so").write_text("this is no program\n" * 10)
@@ -468,8 +491,9 @@ def test_errors_leave_the_host_warm(kernels, served):
 
 def test_the_variables_of_the_conversation_are_not_a_kernels(kernels, served):
     kernels.build("env", plugin("env", 'return system("env");'))
-    text = served.run("env", env={"A": "1"})[1]
-    assert "A=1" in text.splitlines() and "DISTCOMP_HOST_FD" not in text
+    lines = served.run("env", env={"A": "1", "HOME": "/elsewhere"})[1].splitlines()
+    assert "A=1" in lines and not [line for line in lines if line.startswith("DISTCOMP_HOST_FD")]
+    assert [line for line in lines if line.startswith("HOME=")] == ["HOME=/elsewhere"]  # over the host's own
     kernels.build("files", plugin("files", 'return system("ls /proc/self/fd | wc -l");'))
     assert served.run("files")[1].strip() == "4"  # 0, 1, 2, and ls's own
 

@@ -7,9 +7,10 @@
  * Prints dtype, order and shape of IN, and writes it as each OUT. --bytes: as bytes, whatever they
  * are; prints how many. --stat: reads the header alone. --named: as on a file system without
  * O_TMPFILE. --pause: makes FILE when all is ready for the commit, and waits until it is gone.
- * --fail: ends without a commit.
+ * --fail: ends without a commit. SIGTERM cancels.
  */
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,18 @@ static struct {
     bool bytes, stat, fail;
     const char *pause;
 } options;
+
+static volatile sig_atomic_t terminated;
+
+static void on_term(int number) {
+    (void)number;
+    terminated = 1;
+}
+
+static bool is_cancelled(void *arg) {
+    (void)arg;
+    return terminated;
+}
 
 static uint64_t number(const char *variable) {
     const char *text = getenv(variable);
@@ -104,7 +117,9 @@ int main(int argc, char **argv) {
     struct data_settings settings = {.redis = getenv("DISTCOMP_REDIS"),
                                      .queue = queue ? queue : "default",
                                      .object_max = number("OBJECT_MAX"),
-                                     .object_ttl_s = number("OBJECT_TTL")};
+                                     .object_ttl_s = number("OBJECT_TTL"),
+                                     .cancelled = is_cancelled};
+    signal(SIGTERM, on_term);
     struct data *data = data_new(&settings);
     if (!(options.bytes ? copy_bytes : copy_array)(data, argv + 1, &error, *argv))
         return fail(data, &error);

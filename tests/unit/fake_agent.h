@@ -53,8 +53,9 @@ struct rig {
     struct wire_task task[RIG_SLOTS];
     char note[RIG_SLOTS][64];
     int last_signal;
-    uint32_t exit_bytes; /* of the last EXIT */
-    uint32_t version;    /* what HELLO says; 0: WIRE_VERSION */
+    uint32_t exit_bytes;       /* of the last EXIT */
+    uint32_t files[RIG_SLOTS]; /* as FILES said last */
+    uint32_t version;          /* what HELLO says; 0: WIRE_VERSION */
     uint8_t in[1 << 16], out[1 << 19];
     size_t in_len, in_at, out_len;
     void (*before)(void); /* in the supervisor's process, before it begins; NULL: nothing */
@@ -136,6 +137,10 @@ RIG_UNUSED static uint32_t rig_frame(struct rig *r) {
         r->exit_bytes = frame.length;
         r->exit[e.slot] = e;
         r->exited[e.slot] = true;
+    } else if (frame.type == WIRE_FILES) {
+        struct wire_files f;
+        memcpy(&f, payload, sizeof f);
+        r->files[f.slot] = f.files;
     } else if (frame.type == WIRE_STARTED) {
         struct wire_started s;
         memcpy(&s, payload, sizeof s);
@@ -222,7 +227,7 @@ struct rig_start {
     const char *cwd, *note;
     const char *argv[8], *fallback[8], *env[8]; /* each ends with NULL */
     int oom_score_adj;
-    uint64_t host_key; /* with WIRE_START_HOST */
+    struct wire_host host; /* with WIRE_START_HOST */
     /* What confines it, with WIRE_START_CONFINED: */
     const struct cpus *cpus;       /* NULL: any */
     const char *cgroup, *procs[3]; /* NULL: none */
@@ -283,8 +288,7 @@ RIG_UNUSED static void rig_start(struct rig *r, const struct rig_start *s) {
     snprintf(cookie, sizeof cookie, "DISTCOMP_COOKIE=%d.%u.%u", getpid(), s->slot, unique++);
     h.envc += rig_strings(strings, sizeof strings, &len, (const char *const[]){cookie, NULL});
     h.strings_len = (uint32_t)len;
-    struct wire_host host = {s->host_key};
-    uint32_t hosted = s->flags & WIRE_START_HOST ? sizeof host : 0;
+    uint32_t hosted = s->flags & WIRE_START_HOST ? sizeof s->host : 0;
     uint32_t confined = rig_confine(s, confine, sizeof confine);
     struct wire_frame frame = {WIRE_START, (uint32_t)sizeof h + hosted + confined + h.note_len +
                                                h.cwd_len + h.strings_len};
@@ -292,7 +296,7 @@ RIG_UNUSED static void rig_start(struct rig *r, const struct rig_start *s) {
         r->exited[s->slot] = r->started[s->slot] = false;
     rig_put(r, &frame, sizeof frame);
     rig_put(r, &h, sizeof h);
-    rig_put(r, &host, hosted);
+    rig_put(r, &s->host, hosted);
     rig_put(r, confine, confined);
     rig_put(r, s->note, h.note_len);
     rig_put(r, s->cwd, h.cwd_len);

@@ -1,5 +1,5 @@
-/* kernels/host/serve.h: a host in a child process, with kernels that are linked in, and the
- * supervisor's half of hostwire.h. */
+/* kernels/host/serve.h and request.h: a host in a child process, with kernels that are linked in,
+ * and the supervisor's half of hostwire.h. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -23,6 +24,7 @@
 
 #include "common/buf.h"
 #include "kernels/host/plugin.h"
+#include "kernels/host/request.h"
 #include "kernels/host/serve.h"
 #include "kernels/kernel.h"
 
@@ -65,6 +67,8 @@ static void burn(int64_t ms) {
     struct timespec now;
     int64_t end_ms = 0;
     for (int64_t now_ms = 0; !end_ms || now_ms < end_ms;) {
+        for (volatile int i = 0; i < 100000; i++)
+            ; /* time of its own, not the system's */
         clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
         now_ms = now.tv_sec * 1000 + now.tv_nsec / 1000000;
         end_ms = end_ms ? end_ms : now_ms + ms;
@@ -368,11 +372,15 @@ static void codes(void **state) {
     rig_down(&rig);
 }
 
+#define LONG  "a value of 400 bytes" FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY
+#define FIFTY "..................................................."
+
 static void environment(void **state) {
     (void)state;
     const char *const first[] = {"A=1", "HOST_TEST_BASE=other", "A_LONGER_NAME=", NULL},
                       *const second[] = {"A=a value that is longer than the one it had before",
-                                         "B=2", NULL};
+                                         "B=2", NULL},
+                      *const third[] = {"A=" LONG, "B=2", NULL};
     static const struct {
         int env; /* 0: none */
         const char *text, *out;
@@ -383,6 +391,9 @@ static void environment(void **state) {
         {1, "probe do=env arg=HOST_TEST_BASE", "other\n"},
         {1, "probe do=env arg=A_LONGER_NAME", "\n"},
         {2, "probe do=env arg=A", "a value that is longer than the one it had before\n"},
+        {2, "probe do=env arg=B", "2\n"},
+        {3, "probe do=env arg=A", LONG "\n"}, /* the same names: more room for one */
+        {3, "probe do=env arg=B", "2\n"},
         {2, "probe do=env arg=B", "2\n"},
         {2, "probe do=env arg=A_LONGER_NAME", "-\n"},
         {2, "probe do=env arg=HOST_TEST_BASE", "base\n"},
@@ -399,7 +410,7 @@ static void environment(void **state) {
     struct rig rig;
     rig_up(&rig);
     for (size_t i = 0; i < COUNT(rows); i++) {
-        const char *const *env = rows[i].env == 1 ? first : rows[i].env == 2 ? second : NULL;
+        const char *const *sets[] = {NULL, first, second, third}, *const *env = sets[rows[i].env];
         assert_int_equal(try_full(&rig, NULL, rows[i].text, env).code, 0);
         assert_string_equal(output(rig.out), rows[i].out);
     }
@@ -499,12 +510,26 @@ static void give_files(struct rig *rig, const char *text, const int files[2]) {
     assert_int_equal(sendmsg(rig->fd, &header, MSG_NOSIGNAL), len);
 }
 
+/* Descriptors that the host has open. */
+static int open_files(const struct rig *rig) {
+    char path[64];
+    int count = 0;
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)rig->pid);
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
+}
+
 static void new_files(void **state) {
     (void)state;
     struct rig rig;
     struct host_done done;
     rig_up(&rig);
     assert_int_equal(try_one(&rig, "probe do=print"), 0);
+    int before = open_files(&rig);
     int files[2] = {output_file(), output_file()};
     give_files(&rig, "probe do=fail arg=new", files);
     assert_true(hear(&rig, &done) && done.code == 1);
@@ -524,6 +549,7 @@ static void new_files(void **state) {
     give_files(&rig, "probe do=print arg=ok", files);
     assert_true(hear(&rig, &done) && done.code == 0);
     assert_string_equal(output(files[0]), "printed\na=1 b=ok\n");
+    assert_int_equal(open_files(&rig), before);
     close(files[0]);
     close(files[1]);
     close(full[0]);
@@ -619,18 +645,18 @@ static void cancels(void **state) {
 static void requests(void **state) {
     (void)state;
     char message[1024];
-    struct serve_request request;
+    struct request request;
     const char *why;
     const char *const env[] = {"A=1", "B=", NULL};
     size_t len = make_request(message, "/tmp", "probe x=1", env);
-    assert_true(serve_read(message, len, &request, &why));
+    assert_true(request_read(message, len, &request, &why));
     assert_string_equal(request.cwd, "/tmp");
     assert_string_equal(request.text, "probe x=1");
     assert_string_equal(request.env, "A=1");
     for (size_t cut = 0; cut < len; cut++)
-        assert_false(serve_read(message, cut, &request, &why));
+        assert_false(request_read(message, cut, &request, &why));
     message[len] = '\0';
-    assert_false(serve_read(message, len + 1, &request, &why));
+    assert_false(request_read(message, len + 1, &request, &why));
     struct host_request *head = (struct host_request *)(void *)message, good = *head;
     struct host_request bad[] = {good, good, good, good, good, good, good};
     bad[0].version++;
@@ -642,12 +668,12 @@ static void requests(void **state) {
     bad[6].envc = UINT32_MAX;
     for (size_t i = 0; i < COUNT(bad); i++) {
         *head = bad[i];
-        assert_false(serve_read(message, len, &request, &why));
+        assert_false(request_read(message, len, &request, &why));
     }
     *head = good;
-    assert_true(serve_read(message, len, &request, &why));
+    assert_true(request_read(message, len, &request, &why));
     len = make_request(message, NULL, "noop", NULL);
-    assert_true(serve_read(message, len, &request, &why));
+    assert_true(request_read(message, len, &request, &why));
     assert_null(request.cwd);
 }
 

@@ -11,6 +11,7 @@
 
 #include <limits.h>
 
+#include "worker/hostwire.h"
 #include "worker/launch.h"
 #include "worker/wireio.h"
 
@@ -165,6 +166,81 @@ static void python_gets_its_words(void **state) {
         "<$x>");
 }
 
+static struct kernels kernels = {(char *)(uintptr_t) "/bin/kernelHost", (char *)(uintptr_t) "/a:/b",
+                                 (char *)(uintptr_t) "f,g"};
+
+static void make_native(const char *params) {
+    task.type = TASK_NATIVE;
+    task.mcpu = 2500;
+    extra.kernels = &kernels;
+    extra.redis_url = "redis://:p%40ss@h:1/2";
+    extra.host_most = 16;
+    run.host_key = 4711;
+    run.mem_bytes = 3 << 20;
+    make(params);
+}
+
+static void native_tasks_go_to_a_host(void **state) {
+    (void)state;
+    config.object_max_bytes = 1000;
+    config.object_ttl_ms = 90000;
+    option(OPT_ENV, "DISTCOMP_REDIS=mine");
+    option(OPT_ENV, "A=1");
+    make_native("f a='b c'");
+    assert_int_equal(view.head.flags, WIRE_START_HOST);
+    assert_int_equal(view.host.key, 4711);
+    assert_int_equal(view.host.most, 16);
+    expect_words(strings, view.head.argc, "</bin/kernelHost> <serve> <f a='b c'>");
+    assert_string_equal(variable("DISTCOMP_THREADS"), "2");
+    assert_string_equal(variable("DISTCOMP_MEMORY"), "3145728");
+    assert_string_equal(variable("DISTCOMP_KERNEL_DIR"), "/a:/b");
+    assert_string_equal(variable("DISTCOMP_REDIS"), "redis://:p%40ss@h:1/2");
+    assert_string_equal(variable("DISTCOMP_OBJECT_MAX"), "1000");
+    assert_string_equal(variable("DISTCOMP_OBJECT_TTL"), "90");
+    assert_string_equal(variable("CUDA_VISIBLE_DEVICES"), "");
+    assert_string_equal(variable("DISTCOMP_TASK_ID"), run.id);
+    assert_string_equal(variable("A"), "1");
+    struct placement p = {.gpus = (char *)(uintptr_t) "GPU-a"};
+    run.placement = &p;
+    make_native("f");
+    assert_string_equal(variable("CUDA_VISIBLE_DEVICES"), "GPU-a");
+    run.placement = NULL;
+    extra.redis_url = NULL;
+    make("f");
+    assert_string_equal(variable("DISTCOMP_REDIS"), "mine"); /* where the queue's is not known */
+    task.type = TASK_SHELL;
+    task.option_count = 0;
+    make("echo");
+    assert_null(variable("DISTCOMP_REDIS"));
+    assert_null(variable("DISTCOMP_OBJECT_MAX"));
+    assert_null(variable("CUDA_VISIBLE_DEVICES"));
+}
+
+/* More than a message holds goes by a file; an environment cannot. */
+static void long_native_tasks(void **state) {
+    (void)state;
+    struct buf params = BUF_INIT, value = BUF_INIT;
+    buf_adds(&params, "f text=");
+    while (params.len < TASK_PARAMS_MAX)
+        buf_addc(&params, 'x');
+    task.type = TASK_NATIVE;
+    extra.kernels = &kernels;
+    assert_true(make_bytes(params.data, params.len));
+    assert_int_equal(launch.script.len, params.len);
+    assert_memory_equal(launch.script.data, params.data, params.len);
+    assert_non_null(memmem(launch.tail.data, launch.tail.len, "\0@" SCRIPT, sizeof "\0@" SCRIPT));
+    assert_true(make_bytes(params.data, HOST_MESSAGE_MAX / 2));
+    assert_int_equal(launch.script.len, 0);
+    buf_adds(&value, "A=");
+    while (value.len < HOST_MESSAGE_MAX)
+        buf_addc(&value, 'y');
+    option(OPT_ENV, value.data);
+    assert_false(make_bytes("f", 1));
+    assert_non_null(strstr(error.data, "at most 131072 can be"));
+    buf_free(&value);
+    buf_free(&params);
+}
+
 static void what_cannot_be_started_is_said(void **state) {
     (void)state;
     task.type = TASK_PYTHON;
@@ -172,7 +248,10 @@ static void what_cannot_be_started_is_said(void **state) {
     assert_true(error.len > 0);
     task.type = TASK_NATIVE;
     assert_false(make_bytes("f", 1));
-    assert_non_null(strstr(error.data, "native"));
+    assert_string_equal(error.data, "native tasks need the program kernelHost beside redisWorker");
+    extra.wire_version = WIRE_VERSION_HOST - 1;
+    assert_false(make_bytes("f", 1));
+    assert_non_null(strstr(error.data, "native tasks need a supervisor that is newer"));
     task.type = TASK_SHELL;
     buf_clear(&run.record);
     buf_clear(&error);
@@ -425,6 +504,8 @@ int main(void) {
         fresh(others_go_through_the_shell),
         fresh(many_words_go_through_the_shell),
         fresh(python_gets_its_words),
+        fresh(native_tasks_go_to_a_host),
+        fresh(long_native_tasks),
         fresh(what_cannot_be_started_is_said),
         fresh(what_the_task_is_told),
         fresh(identity_is_not_the_tasks_to_set),

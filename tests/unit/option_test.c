@@ -233,14 +233,25 @@ static void too_long(void **state) {
     assert_false(set(&options, "name", value, &error));
     assert_string_equal(error.data, "name of 256 bytes, expected at most 255");
     buf_clear(&error);
-    value[219] = '\0'; /* label: + 219 + ,native = 232, with the family of auto 256 */
+    value[226] = '\0'; /* label: + 226 = 232, with the family of auto 256 */
     assert_true(set(&options, "labels", value, &error));
     assert_false(options_check(&options, &error));
     assert_string_equal(error.data,
                         "labels and GPU requests of 232 bytes together, expected at most 231");
-    value[218] = '\0';
+    value[225] = '\0';
     assert_true(set(&options, "labels", value, &error));
     assert_true(options_check(&options, &error));
+    buf_clear(&error);
+    /* A native task has its kernel besides, and with device=gpu a card. */
+    struct task native = {.type = TASK_NATIVE, .params = "gemm", .params_len = 4};
+    options_fill(&options, &native);
+    assert_true(option_check_task(&native, &error));
+    native.params = "a_kernel_with_a_long_name device=gpu";
+    native.params_len = strlen(native.params);
+    assert_false(option_check_task(&native, &error));
+    assert_string_equal(error.data + strlen("labels and GPU requests of "),
+                        "273 bytes together, expected at most 255");
+    buf_clear(&error);
     assert_false(options_set(&options, option_find("cwd", 3), "cwd", 3, "a\0b", 3, &error));
     free(value);
     options_free(&options);

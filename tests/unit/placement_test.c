@@ -160,6 +160,48 @@ static void quarters_share_a_card(void **state) {
     assert_string_equal(small->placement->gpus, "GPU-b");
 }
 
+static struct run *add_native(const char *params, const char *gpu) {
+    task = (struct task){.type = TASK_NATIVE, .params = params, .params_len = strlen(params)};
+    if (gpu)
+        task.options[task.option_count++] = (struct task_option){OPT_GPU, gpu, strlen(gpu)};
+    buf_clear(&record);
+    task_record(&task, TASK_IN_PROGRESS, 5, &record);
+    struct run *run = run_add(&a.runs, "0123456789abcd", "0123456789abcdef0001",
+                              (struct slice){record.data, record.len}, (struct run_share){1, 1});
+    assert_non_null(run);
+    assert_true(run->native);
+    return run;
+}
+
+static void native_tasks_name_a_device(void **state) {
+    (void)state;
+    assert_null(add_native("gemm", NULL)->placement);
+    assert_null(add_native("gemm device=gpu", "0")->placement);
+    struct run *one = add_native("gemm device=gpu", NULL);
+    assert_int_equal(one->placement->gpu.milli, 1000);
+    /* device=auto takes a card when there is one, and never waits. */
+    struct run *first = add_native("gemm device=auto", NULL);
+    struct run *second = add_native("gemm device=auto", NULL);
+    assert_true(gpu_place(&a, first) && run_start(&a.runs, first));
+    assert_string_equal(first->placement->gpus, "GPU-a");
+    assert_true(gpu_place(&a, second) && run_start(&a.runs, second)); /* b is filled by others */
+    assert_null(second->placement->gpus);
+    assert_int_equal(second->placement->grant.count, 0);
+    assert_false(gpu_place(&a, one));
+    assert_int_equal(a.runs.natives, 2);
+    /* The next agent knows who has a card, and who runs without. */
+    next_agent();
+    expect_free("0:0:0:17179869184:0," FULL_B);
+    assert_int_equal(a.runs.natives, 2);
+    size_t with = 0;
+    for (struct run *run = a.runs.lists[RUN_STARTED].first; run; run = run->next) {
+        with += run->placement->grant.count;
+        gpu_free(&a, run);
+    }
+    assert_int_equal(with, 1);
+    expect_free(EMPTY_A "," FULL_B);
+}
+
 static void no_request_is_no_placement(void **state) {
     (void)state;
     struct run *run = add(GIB, 1000, OPT_TIMEOUT, "5", OPT_LIMIT, "soft");
@@ -366,6 +408,7 @@ int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, up, down)
     const struct CMUnitTest tests[] = {
         T(quarters_share_a_card),
+        T(native_tasks_name_a_device),
         T(no_request_is_no_placement),
         T(the_next_agent_knows_the_cards),
         T(a_card_that_is_gone),

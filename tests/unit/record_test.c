@@ -178,7 +178,7 @@ static void most_options(void **state) {
     task_record(&task, TASK_TODO, 1, &record);
     assert_true(task_decode(record.data, record.len, NULL, &back));
     assert_int_equal(back.option_count, TASK_OPTIONS_MAX);
-    size_t count_at = TASK_HEAD_BYTES + 1 + strlen("native") + 1 + 1;
+    size_t count_at = TASK_HEAD_BYTES + 1 + strlen("kernel:") + 1 + 1;
     assert_int_equal((unsigned char)record.data[count_at], TASK_OPTIONS_MAX);
     record.data[count_at] = (char)(TASK_OPTIONS_MAX + 1);
     assert_false(task_decode(record.data, record.len, NULL, &back));

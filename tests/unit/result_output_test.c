@@ -172,7 +172,7 @@ static void output_that_cannot_be_read_is_told(void **state) {
     expect_text(output.err, "err");
     assert_true(contains(entry.reason, "its stdout could not be read: No such file"));
     struct buf path = BUF_INIT;
-    result_stream_path(&path, state_dir, run.slot, false);
+    result_stream_path(&path, state_dir, run.files, false);
     mkdir(path.data, 0700); /* opens, but cannot be read */
     config.output_limit_bytes = 100000;
     assert_true(make());

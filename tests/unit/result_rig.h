@@ -67,7 +67,7 @@ RIG_UNUSED static void write_file(const char *path, const void *bytes, size_t le
 /* Writes a stream's file, as the supervisor tells of it. */
 RIG_UNUSED static void print(bool err, const void *bytes, size_t len) {
     struct buf path = BUF_INIT;
-    result_stream_path(&path, state_dir, run.slot, err);
+    result_stream_path(&path, state_dir, run.files, err);
     write_file(path.data, bytes, len);
     buf_free(&path);
     *(err ? &run.exit.err_bytes : &run.exit.out_bytes) = len;
@@ -75,7 +75,7 @@ RIG_UNUSED static void print(bool err, const void *bytes, size_t len) {
 
 RIG_UNUSED static bool stream_is_there(bool err) {
     struct buf path = BUF_INIT;
-    result_stream_path(&path, state_dir, run.slot, err);
+    result_stream_path(&path, state_dir, run.files, err);
     bool there = access(path.data, F_OK) == 0;
     buf_free(&path);
     return there;

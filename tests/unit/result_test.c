@@ -76,6 +76,18 @@ static void a_tasks_own_retries_and_backoff(void **state) {
     assert_int_equal(delay_ms, 0);
 }
 
+/* Code 2 of a program may mean anything; a kernel says by it that no other try can do better. */
+static void what_a_kernel_refuses_is_not_tried_again(void **state) {
+    (void)state;
+    int64_t delay_ms;
+    run.exit.status = EXITED(2);
+    assert_int_equal(result_outcome(&run, &config, &delay_ms), TRY_FAILED);
+    assert_true(delay_ms >= 0);
+    run.native = true;
+    assert_int_equal(result_outcome(&run, &config, &delay_ms), TRY_FAILED);
+    assert_int_equal(delay_ms, -1);
+}
+
 static void backoff_doubles_up_to_its_most(void **state) {
     (void)state;
     for (uint32_t i = 0; i < 6; i++)
@@ -177,9 +189,13 @@ static void what_could_not_start_is_no_exit_0(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        fresh(every_exit_has_its_outcome),        fresh(a_tasks_own_retries_and_backoff),
-        fresh(backoff_doubles_up_to_its_most),    fresh(the_entry_says_how_it_ran),
-        fresh(finished_without_a_word),           fresh(tries_that_never_ran_have_no_entry),
+        fresh(every_exit_has_its_outcome),
+        fresh(a_tasks_own_retries_and_backoff),
+        fresh(what_a_kernel_refuses_is_not_tried_again),
+        fresh(backoff_doubles_up_to_its_most),
+        fresh(the_entry_says_how_it_ran),
+        fresh(finished_without_a_word),
+        fresh(tries_that_never_ran_have_no_entry),
         fresh(what_could_not_start_is_no_exit_0),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

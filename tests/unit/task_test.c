@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -103,6 +104,38 @@ static void ladder(void **state) {
     }
 }
 
+/* What a native task asks for by its parameters alone. */
+static void requirements_of_native_tasks(void **state) {
+    (void)state;
+    static const struct {
+        const char *params, *gpu, *expected;
+    } rows[] = {
+        {"noop", NULL, "kernel:noop"},
+        {"  gemm n=4 device=gpu", NULL, "gpu:1000,kernel:gemm"},
+        {"gemm 'device=gpu'", NULL, "gpu:1000,kernel:gemm"},
+        {"gemm device=gpu", "250", "gpu:250,kernel:gemm"},
+        {"gemm device=gpu", "0", "kernel:gemm"},
+        {"gemm device=auto", NULL, "kernel:gemm"},
+        {"gemm device=cpu", NULL, "kernel:gemm"},
+        {"cuda source='x device=gpu y'", NULL, "kernel:cuda"},
+        {"cuda mydevice=gpu", NULL, "kernel:cuda"},
+        {"device=gpu", NULL, "kernel:"}, /* no loader lets it pass */
+    };
+    struct buf out = BUF_INIT;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct task task = make_task(rows[i].params);
+        task.type = TASK_NATIVE;
+        if (rows[i].gpu)
+            put(&task, OPT_GPU, rows[i].gpu);
+        buf_clear(&out);
+        task_requires(&task, &out);
+        assert_string_equal(out.data, rows[i].expected);
+        task.type = TASK_SHELL;
+        assert_int_equal(task_gpu_milli(&task), rows[i].gpu ? atoi(rows[i].gpu) : 0);
+    }
+    buf_free(&out);
+}
+
 static void requirements(void **state) {
     (void)state;
     struct buf out = BUF_INIT;
@@ -115,14 +148,14 @@ static void requirements(void **state) {
     task.type = TASK_NATIVE;
     buf_adds(&out, "key:");
     task_requires(&task, &out);
-    assert_string_equal(out.data, "key:gpu:500,gpu_mem:1024,label:ab,label:big,label:ssd,native");
+    assert_string_equal(out.data, "key:gpu:500,gpu_mem:1024,kernel:x,label:ab,label:big,label:ssd");
     task.mem_bytes = TASK_MEM_AUTO;
     buf_clear(&out);
     task_requires(&task, &out);
     char digest[FAMILY_DIGEST_LEN + 1], expected[128];
     family_digest("native x", 8, digest);
     snprintf(expected, sizeof expected,
-             "family:%s,gpu:500,gpu_mem:1024,label:ab,label:big,label:ssd,native", digest);
+             "family:%s,gpu:500,gpu_mem:1024,kernel:x,label:ab,label:big,label:ssd", digest);
     assert_string_equal(out.data, expected);
     assert_int_equal(strlen("family:") + FAMILY_DIGEST_LEN + strlen(","), TASK_FAMILY_WORD);
     task.mem_bytes = 0;
@@ -131,7 +164,7 @@ static void requirements(void **state) {
     buf_clear(&out);
     task_requires(&task, &out);
     assert_string_equal(out.data,
-                        "gpu:500,gpu_mem:1024,label:ab,label:big,label:ssd,limit,native,pin");
+                        "gpu:500,gpu_mem:1024,kernel:x,label:ab,label:big,label:ssd,limit,pin");
     struct task none = make_task("x");
     put(&none, OPT_GPU, "0");
     put(&none, OPT_GPU_MEM, "0");
@@ -246,6 +279,7 @@ int main(void) {
         cmocka_unit_test(option_access),
         cmocka_unit_test(ladder),
         cmocka_unit_test(requirements),
+        cmocka_unit_test(requirements_of_native_tasks),
         cmocka_unit_test(id_ignores_resources),
         cmocka_unit_test(id_depends_on_content),
         cmocka_unit_test(id_does_not_mix_fields),

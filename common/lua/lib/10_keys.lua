@@ -26,7 +26,6 @@ local OUTCOME = {finished = 1, failed = 2, timeout = 3, cancelled = 4, returned 
                  tempfail = 7, lost = 8, dependency = 9}
 
 local BATCH = 500         -- records a call may touch
-local TRIES_KEPT = 20     -- entries of a task's try log
 local AUTO_STEP = 255
 
 local function key(name) return Q .. ':' .. name end
@@ -49,7 +48,7 @@ local function wake_channel(name) return key('wake:' .. name) end
 local time = call('TIME')
 local NOW = time[1] * 1000 + floor(time[2] / 1000)
 
-local function has_flag(flags, flag) return floor(flags / flag) % 2 == 1 end
+local function has_flag(flags, flag) return flags ~= 0 and floor(flags / flag) % 2 == 1 end
 local function with_flag(flags, flag) return has_flag(flags, flag) and flags or flags + flag end
 local function without_flag(flags, flag) return has_flag(flags, flag) and flags - flag or flags end
 

@@ -1,25 +1,24 @@
 -- records: a task's head, decoded and packed; and what flush() is going to write.
 
-local HEAD = '>BBHI4I6BI4HHHHI6'
 local HEAD_BYTES = 33
+local HEAD_AND_WORDS, HEAD_AND_REST = '>BBHI4I6BI4HHHHI6Bc0Bc0', '>BBHI4I6BI4HHHHI6c0'
 
+-- The table is made whole: one that grows field by field costs twice as much.
 local function decode(record)
-    local h = {record = record}
-    h.state, h.flags, h.generation, h.priority, h.mem, h.step, h.mcpu, h.tries, h.failures, h.losses,
-        h.returns, h.loaded = unpack_struct(HEAD, record)
-    local n = byte(record, HEAD_BYTES + 1)
-    h.requires = sub(record, HEAD_BYTES + 2, HEAD_BYTES + 1 + n)
-    local at = HEAD_BYTES + 2 + n
-    n = byte(record, at)
-    h.name = sub(record, at + 1, at + n)
-    return h
+    local state, flags, generation, priority, mem, step, mcpu, tries, failures, losses, returns, loaded, requires, name =
+        unpack_struct(HEAD_AND_WORDS, record)
+    return {record = record, state = state, flags = flags, generation = generation, priority = priority, mem = mem,
+            step = step, mcpu = mcpu, tries = tries, failures = failures, losses = losses, returns = returns,
+            loaded = loaded, requires = requires, name = name}
 end
 
 local function encode(h)
-    return pack(HEAD, h.state, h.flags, h.generation, h.priority, h.mem, h.step, h.mcpu, h.tries,
-                min(h.failures, 65535), min(h.losses, 65535), min(h.returns, 65535), h.loaded) ..
-           sub(h.record, HEAD_BYTES + 1)
+    return pack(HEAD_AND_REST, h.state, h.flags, h.generation, h.priority, h.mem, h.step, h.mcpu, h.tries,
+                h.failures, h.losses, h.returns, h.loaded, sub(h.record, HEAD_BYTES + 1))
 end
+
+-- One more failure, loss or return; they stop at what the record holds.
+local function one_more(n) return min(n + 1, 65535) end
 
 -- Heads of these ids, in their order; false where there is no such task. An id that comes twice has one head:
 -- whoever looks at the second sees what became of the first.
@@ -42,8 +41,10 @@ end
 
 -- Everything below is written by flush().
 local writes, counts = {}, {}
+local moves = {} -- how many tasks went from one state to another, by 16 times the old + the new
 local pushes, push_order = {}, {} -- by list; in the order in which the lists were first named
-local try_log, finished_ids, failed_add, failed_remove = {}, {}, {}, {}
+local try_log, logged = {}, {} -- entries by id; those ids in the order in which they were first named
+local finished_ids, failed_add, failed_remove = {}, {}, {}
 
 local written = {} -- where in `writes` a task's record is
 

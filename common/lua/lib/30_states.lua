@@ -11,7 +11,18 @@ end
 
 -- What the list of finished tasks holds: a task that was forgotten, loaded and finished again has
 -- another time of loading, so that its old entry is seen to be stale.
-local function finished_entry(id, h) return id .. '.' .. format('%x', h.loaded) end
+local finished_entry
+do
+    local texts = {} -- of times of loading: most of a batch have the same
+    function finished_entry(id, h)
+        local text = texts[h.loaded]
+        if not text then
+            text = '.' .. format('%x', h.loaded)
+            texts[h.loaded] = text
+        end
+        return id .. text
+    end
+end
 
 -- Groups: the tasks that share a name, or a name's part before a '/' ----------------------------------
 
@@ -108,8 +119,8 @@ end
 local function move(id, h, state)
     local old = h.state
     if old == state then return end
-    count(STATE_NAME[old], -1)
-    count(STATE_NAME[state], 1)
+    local step = 16 * old + state
+    moves[step] = (moves[step] or 0) + 1
     h.state = state
     local old_end, new_end = END_FIELD[old], END_FIELD[state]
     if h.name ~= '' and old_end ~= new_end then

@@ -1,6 +1,9 @@
 -- tries: logs of what became of them; losing a worker.
 
-local function log_try(id, entry) try_log[#try_log + 1] = {id, entry} end
+local function log_try(id, entry)
+    if not try_log[id] then logged[#logged + 1] = id end
+    try_log[id] = (try_log[id] or '') .. entry
+end
 
 -- Gives a task that ran back to todo, before the others; or, if its cancelling was asked for, ends it.
 local function give_back(id, h)
@@ -20,6 +23,7 @@ local function tries()
         return (string.gsub(nonce, '..', function(digits) return string.char(tonumber(digits, 16)) end))
     end
 
+    local TRIES_KEPT = 20 -- entries of a task's try log
     local NO_NONCE = string.rep('\0', 10)
 
     -- One entry of a try log, as common/trylog.c packs it, for tries that no worker reports; nonce: only if
@@ -46,25 +50,18 @@ local function tries()
     end
 
     local function write()
-        local ids, logs, args = {}, {}, {}
-        for _, item in ipairs(try_log) do
-            if not logs[item[1]] then
-                ids[#ids + 1] = item[1]
-                logs[item[1]] = ''
+        local args = {}
+        for i = 1, #logged, 1000 do
+            local old = call('HMGET', TRY, unpack(logged, i, min(i + 999, #logged)))
+            for j = 1, #old do
+                local id = logged[i + j - 1]
+                local log = old[j] and old[j] .. try_log[id] or try_log[id]
+                args[#args + 1] = id
+                args[#args + 1] = #log > 1200 and trim_log(log) or log
             end
         end
-        local old = {}
-        for i = 1, #ids, 1000 do
-            local part = call('HMGET', TRY, unpack(ids, i, min(i + 999, #ids)))
-            for j = 1, #part do logs[ids[i + j - 1]] = part[j] or '' end
-        end
-        for _, item in ipairs(try_log) do logs[item[1]] = logs[item[1]] .. item[2] end
-        for _, id in ipairs(ids) do
-            args[#args + 1] = id
-            args[#args + 1] = #logs[id] > 1200 and trim_log(logs[id]) or logs[id]
-        end
         call_many('HSET', TRY, args, 2)
-        try_log = {}
+        try_log, logged = {}, {}
     end
 
     -- A task ends without (another) try, for a reason of the queue's own.
@@ -77,7 +74,7 @@ local function tries()
     -- Its worker vanished. At max_losses the task has failed. Groups of workers that kill each other's
     -- tasks are seen in the try log. nonce: as in try_entry.
     local function lose(id, h, worker, start_ms, max_losses, reason, nonce)
-        h.losses = h.losses + 1
+        h.losses = one_more(h.losses)
         count('losses', 1)
         if h.losses >= max_losses and not has_flag(h.flags, FLAG_CANCEL) then
             fail_for(id, h, 'lost', worker, start_ms,

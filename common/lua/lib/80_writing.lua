@@ -17,11 +17,15 @@ flush = function()
         call_many('SADD', FAILED_KEY, failed_add, 1)
         failed_add = {}
     end
-    if #try_log > 0 then tries().write() end
+    if #logged > 0 then tries().write() end
     if made.groups then made.groups.write() end
     if #push_order > 0 then pushing().write() end
+    for step, n in pairs(moves) do
+        count(STATE_NAME[floor(step / 16)], -n)
+        count(STATE_NAME[step % 16], n)
+    end
     for field, n in pairs(counts) do
         if n ~= 0 then call('HINCRBY', COUNT, field, n) end
     end
-    counts = {}
+    counts, moves = {}, {}
 end

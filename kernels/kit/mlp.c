@@ -1,0 +1,167 @@
+/* See mlp.h. */
+#include "kernels/kit/mlp.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "kernels/kit/glibcrand.h"
+#include "kernels/kit/shuffle.h"
+
+size_t mlp_length(enum mlp_kind kind, struct mlp_shape shape) {
+    size_t weights = mlp_weights(shape);
+    return MLP_HEAD + (kind == MLP_WEIGHTS    ? weights
+                       : kind == MLP_MOMENTUM ? 2 * weights
+                                              : weights + 2);
+}
+
+static double number(enum kernel_dtype dtype, const void *numbers, size_t i) {
+    return dtype == KERNEL_F64 ? ((const double *)numbers)[i] : (double)((const float *)numbers)[i];
+}
+
+static void set_number(enum kernel_dtype dtype, void *numbers, size_t i, double value) {
+    if (dtype == KERNEL_F64)
+        ((double *)numbers)[i] = value;
+    else
+        ((float *)numbers)[i] = (float)value;
+}
+
+static double number_at(const struct kernel_array *array, size_t i) {
+    return number(array->dtype, array->data, i);
+}
+
+static void *behind_head(const struct kernel_array *array) {
+    size_t size = array->dtype == KERNEL_F64 ? sizeof(double) : sizeof(float);
+    return (char *)array->data + MLP_HEAD * size;
+}
+
+static bool head_number(const struct kernel_array *array, size_t i, double least, double most,
+                        size_t *number) {
+    double value = number_at(array, i);
+    if (!(value >= least && value <= most) || value != floor(value))
+        return false;
+    *number = (size_t)value;
+    return true;
+}
+
+bool mlp_open(const struct kernel_array *array, struct mlp *out, char *error, size_t room) {
+    if ((array->dtype != KERNEL_F64 && array->dtype != KERNEL_F32) || array->dims != 1 ||
+        array->shape[0] < MLP_HEAD) {
+        snprintf(error, room,
+                 "not a network: expected one vector of f64 or f32 that begins with kind, inputs, "
+                 "hidden, classes");
+        return false;
+    }
+    struct mlp_shape shape;
+    size_t kind;
+    if (!head_number(array, 0, MLP_WEIGHTS, MLP_GRADIENT, &kind) ||
+        !head_number(array, 1, 0, MLP_SIZE_MAX, &shape.inputs) ||
+        !head_number(array, 2, 0, MLP_SIZE_MAX, &shape.hidden) ||
+        !head_number(array, 3, 1, DATASET_LABELS, &shape.classes)) {
+        snprintf(error, room, "not a network: it begins with %g %g %g %g", number_at(array, 0),
+                 number_at(array, 1), number_at(array, 2), number_at(array, 3));
+        return false;
+    }
+    size_t length = mlp_length((enum mlp_kind)kind, shape);
+    if (array->shape[0] != length) {
+        snprintf(error, room, "a network of %zu-%zu-%zu has %zu numbers, this file has %zu",
+                 shape.inputs, shape.hidden, shape.classes, length, array->shape[0]);
+        return false;
+    }
+    for (size_t i = MLP_HEAD; i < length; i++)
+        if (!isfinite(number_at(array, i))) {
+            snprintf(error, room, "number %zu is %g; a network's are finite", i,
+                     number_at(array, i));
+            return false;
+        }
+    *out = (struct mlp){.kind = (enum mlp_kind)kind, .dtype = array->dtype, .shape = shape};
+    out->numbers = behind_head(array);
+    return true;
+}
+
+void mlp_begin(struct kernel_array *array, enum mlp_kind kind, struct mlp_shape shape,
+               struct mlp *out) {
+    const size_t head[MLP_HEAD] = {kind, shape.inputs, shape.hidden, shape.classes};
+    for (size_t i = 0; i < MLP_HEAD; i++)
+        set_number(array->dtype, array->data, i, (double)head[i]);
+    *out = (struct mlp){.kind = kind, .dtype = array->dtype, .shape = shape};
+    out->numbers = behind_head(array);
+}
+
+bool mlp_same_shape(const struct mlp *a, const struct mlp *b) {
+    return a->shape.inputs == b->shape.inputs && a->shape.hidden == b->shape.hidden &&
+           a->shape.classes == b->shape.classes;
+}
+
+/* --- where training starts ----------------------------------------------------------------------
+ */
+
+void mlp_start_f64(double *numbers, struct mlp_shape shape, uint32_t seed) {
+    struct glibcrand g;
+    glibcrand_seed(&g, seed);
+    size_t w = mlp_w_count(shape), all = mlp_weights(shape);
+    for (size_t i = 0; i < all; i++) {
+        double random = -0.01 + 0.02 * ((double)glibcrand_next(&g) / GLIBCRAND_MAX);
+        numbers[i < all - w ? w + i : i - (all - w)] = random;
+    }
+}
+
+static void start_layer(float *layer, size_t inputs, size_t outputs, struct shuffle *s) {
+    memset(layer, 0, outputs * sizeof *layer);
+    double reach = sqrt(6.0 / (double)inputs);
+    for (size_t i = outputs; i < (inputs + 1) * outputs; i++)
+        layer[i] = (float)(reach * (2 * shuffle_unit(s) - 1));
+}
+
+void mlp_start_f32(float *numbers, struct mlp_shape shape, uint64_t seed) {
+    struct shuffle s = shuffle_seed(seed, 0);
+    start_layer(numbers, shape.inputs, shape.hidden, &s);
+    start_layer(numbers + mlp_w_count(shape), shape.hidden, shape.classes, &s);
+}
+
+/* --- several into one ---------------------------------------------------------------------------
+ */
+
+/* Sorts as it takes, so that what follows does not hang on the order of the files. */
+static void sort_in(double *sorted, size_t count, double value) {
+    while (count > 0 && sorted[count - 1] > value) {
+        sorted[count] = sorted[count - 1];
+        count--;
+    }
+    sorted[count] = value;
+}
+
+/* The sum over files of number i less `origin`. */
+static double sum_of(const struct mlp *from, size_t count, size_t i, double origin) {
+    double terms[MLP_FILES_MAX], sum = 0;
+    for (size_t k = 0; k < count; k++)
+        sort_in(terms, k, number(from[k].dtype, from[k].numbers, i) - origin);
+    for (size_t k = 0; k < count; k++)
+        sum += terms[k];
+    return sum;
+}
+
+void mlp_mean(const struct mlp *start, const struct mlp *from, size_t count, struct mlp *out) {
+    size_t numbers = mlp_length(start->kind, start->shape) - MLP_HEAD;
+    for (size_t i = 0; i < numbers; i++) {
+        double origin = number(start->dtype, start->numbers, i);
+        double mean = sum_of(from, count, i, origin) / (double)count;
+        set_number(out->dtype, out->numbers, i, origin + mean);
+    }
+}
+
+void mlp_step(const struct mlp *start, const struct mlp *gradients, size_t count, double rate,
+              double momentum, bool mean, struct mlp *out) {
+    size_t weights = mlp_weights(start->shape);
+    double rows = sum_of(gradients, count, weights + 1, 0);
+    double scale = rows == 0 ? 0 : mean ? rate / rows : rate;
+    for (size_t i = 0; i < weights; i++) {
+        double velocity = start->kind == MLP_MOMENTUM && rows > 0
+                              ? momentum * number(start->dtype, start->numbers, weights + i)
+                              : 0;
+        velocity += scale * sum_of(gradients, count, i, 0);
+        set_number(out->dtype, out->numbers, i, number(start->dtype, start->numbers, i) + velocity);
+        if (out->kind == MLP_MOMENTUM)
+            set_number(out->dtype, out->numbers, weights + i, velocity);
+    }
+}

@@ -1,0 +1,19 @@
+/*
+ * simd.h - functions that are compiled for several kinds of CPU.
+ */
+#ifndef DISTCOMP_KIT_SIMD_H
+#define DISTCOMP_KIT_SIMD_H
+
+/* Compiled twice, and chosen when the library is loaded; sanitizers are not ready that early. Such
+ * functions are written with vectors of 32 bytes, which the compiler halves where it has to. */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
+    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define SIMD_CLONES __attribute__((target_clones("avx2", "default")))
+#else
+#define SIMD_CLONES
+#endif
+
+/* What is called in a loop of such a function, so that it is compiled with it. */
+#define SIMD_INLINE static inline __attribute__((always_inline))
+
+#endif

@@ -1,0 +1,88 @@
+/* Several networks that were trained apart, or several gradients, into one. */
+#include "kernels/kernel.h"
+
+#include <math.h>
+
+#include "kernels/kit/mlprun.h"
+
+enum { P_START, P_TRAINED, P_GRADIENTS, P_RATE, P_MOMENTUM, P_MEAN, P_OUT };
+static const struct kernel_param params[] = {
+    {"start", KERNEL_INPUT, .help = "the network that they were made from"},
+    {"trained", KERNEL_INPUTS, .fallback = "",
+     .help = "networks: out is start and the mean of (trained - start)"},
+    {"gradients", KERNEL_INPUTS, .fallback = "", .help = "gradients: out is one step along them"},
+    {"rate", KERNEL_REAL, .fallback = "", .min = 0, .max = 1e9, .help = "of that step"},
+    {"momentum", KERNEL_REAL, .fallback = "0", .min = 0, .max = 1,
+     .help = "of that step; out keeps the velocity"},
+    {"mean", KERNEL_FLAG, .fallback = "yes",
+     .help = "divide the gradients by their rows; else they are sums"},
+    {"out", KERNEL_OUTPUT, .help = "the network"},
+    {0}};
+
+static bool estimate(struct kernel_run *r, struct kernel_estimate *e) {
+    struct kernel_array start;
+    if (!kernel_stat(r, kernel_text(r, P_START), &start))
+        return false;
+    size_t files = kernel_count(r, P_TRAINED) + kernel_count(r, P_GRADIENTS) + 3;
+    e->memory_bytes = files * kernel_elements(&start) * kernel_dtype_bytes(start.dtype);
+    e->flops = (double)files * (double)kernel_elements(&start);
+    return true;
+}
+
+static double number(const struct mlp *m, size_t i) {
+    return m->dtype == KERNEL_F64 ? ((const double *)m->numbers)[i]
+                                  : (double)((const float *)m->numbers)[i];
+}
+
+static int mean_of(struct kernel_run *r, const struct mlp *start) {
+    struct mlp *trained, out;
+    int code = mlprun_models(r, P_TRAINED, start, start->kind, &trained);
+    if (code == 0)
+        code = mlprun_make(r, kernel_text(r, P_OUT), start->kind, start->dtype, start->shape, &out);
+    if (code != 0)
+        return code;
+    mlp_mean(start, trained, kernel_count(r, P_TRAINED), &out);
+    kernel_result(r, "networks", "%zu", kernel_count(r, P_TRAINED));
+    return 0;
+}
+
+static int step_along(struct kernel_run *r, const struct mlp *start) {
+    size_t count = kernel_count(r, P_GRADIENTS), weights = mlp_weights(start->shape);
+    double momentum = kernel_real(r, P_MOMENTUM), loss = 0, rows = 0;
+    enum mlp_kind kind = momentum > 0 ? MLP_MOMENTUM : start->kind;
+    struct mlp *gradients, out;
+    if (!kernel_given(r, P_RATE))
+        return kernel_refuse(r, "a step along gradients needs rate=");
+    int code = mlprun_models(r, P_GRADIENTS, start, MLP_GRADIENT, &gradients);
+    if (code == 0)
+        code = mlprun_make(r, kernel_text(r, P_OUT), kind, start->dtype, start->shape, &out);
+    if (code != 0)
+        return code;
+    mlp_step(start, gradients, count, kernel_real(r, P_RATE), momentum, kernel_flag(r, P_MEAN),
+             &out);
+    for (size_t i = 0; i < count; i++) {
+        loss += number(&gradients[i], weights);
+        rows += number(&gradients[i], weights + 1);
+    }
+    kernel_result(r, "gradients", "%zu", count);
+    kernel_result(r, "rows", "%.0f", rows);
+    kernel_result(r, "loss", "%.6g", rows > 0 ? loss / rows : 0);
+    return 0;
+}
+
+static int run(struct kernel_run *r) {
+    bool trained = kernel_given(r, P_TRAINED), gradients = kernel_given(r, P_GRADIENTS);
+    if (trained == gradients)
+        return kernel_refuse(r, "expected either trained= or gradients=");
+    struct mlp start;
+    int code = mlprun_model(r, kernel_text(r, P_START), &start);
+    if (code != 0)
+        return code;
+    if (start.kind == MLP_GRADIENT)
+        return kernel_refuse(r, "start=%s is a gradient, not a network", kernel_text(r, P_START));
+    return trained ? mean_of(r, &start) : step_along(r, &start);
+}
+
+KERNEL_EXPORT(.name = "mlp_average",
+              .summary = "several networks that were trained apart, or gradients, into one",
+              .params = params, .estimate = estimate, .run = run)

@@ -7,8 +7,9 @@
 #include "manager/print.h"
 #include "manager/view.h"
 
-#define WASTED_MILLI 500u /* of what was asked for; above that it is worth a word */
-#define PEAKS_ENOUGH 20u
+#define WASTED_MILLI  500u /* of what was asked for; above that it is worth a word */
+#define PEAKS_ENOUGH  20u
+#define MATTERS_BYTES (UINT64_C(64) << 20) /* less a task holds up nobody */
 
 #define LOOKED_AT   1000u /* families that checkTask reads */
 #define GREEDY_MOST 3u    /* of them named */
@@ -54,7 +55,8 @@ bool family_asks_too_much(const struct family_view *family) {
     const struct peaks *peaks = &family->peaks;
     /* The last request may be a better one already. */
     return peaks->count >= PEAKS_ENOUGH && peaks_wasted_milli(peaks) > WASTED_MILLI &&
-           family->request_bytes / 2 > peaks_need(peaks);
+           family->request_bytes / 2 > peaks_need(peaks) &&
+           family->request_bytes - peaks_need(peaks) >= MATTERS_BYTES;
 }
 
 void family_add_hint(struct buf *out, const struct family_view *family) {

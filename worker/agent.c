@@ -507,7 +507,7 @@ static void agent_end(struct agent *a) {
     free(a->queue_key);
     free(a->info);
     free(a->caps);
-    free(a->bare_caps);
+    free(a->full_caps);
     free(a->redis_url);
     kernels_free(&a->kernels);
     hostbook_free(&a->hosts);

@@ -209,7 +209,7 @@ static uint32_t natives_room(const struct agent *a) {
 
 static void send_claim(struct agent *a) {
     /* conf.json may have been read since it was asked first */
-    a->claim.caps = natives_room(a) ? a->caps : a->bare_caps;
+    a->claim.caps = natives_room(a) ? a->caps : a->full_caps;
     claim_build(&a->cmd, a->queue_key, &a->claim);
     a->claiming = redisio_send(a->redis, &a->cmd, on_claim, a);
 }

@@ -31,15 +31,22 @@ static void add_words(struct buf *caps, const char *prefix, const char *list) {
 
 /* The words a worker can satisfy in a task's requires: its labels, what it can confine, and
  * kernels. */
-static char *make_caps(const struct agent *a, const char *kernels) {
+static char *make_caps(const struct agent *a) {
     struct buf caps = BUF_INIT;
     buf_addc(&caps, ',');
     if (launch_hosts(a->wire_version))
-        add_words(&caps, "kernel:", kernels);
+        add_words(&caps, "kernel:", a->kernels.names);
     if (launch_confines(a->wire_version))
         buf_adds(&caps, "limit,pin,");
     add_words(&caps, "label:", a->config->labels);
     return buf_detach(&caps);
+}
+
+/* The same while as many native tasks run as may: the word `!kernel` says so (common/lua). */
+static char *make_full_caps(const char *caps) {
+    struct buf full = BUF_INIT;
+    buf_addf(&full, "%s!kernel,", caps);
+    return buf_detach(&full);
 }
 
 static json_t *list_kernels(const char *names) {
@@ -90,9 +97,9 @@ void config_measure(struct agent *a) {
         a->host_most = 2 * cores > HOSTS_LEAST ? 2 * cores : HOSTS_LEAST;
     kernels_find(&a->kernels, a->config->kernel_dir, a->argv[0]);
     free(a->caps);
-    free(a->bare_caps);
-    a->caps = make_caps(a, a->kernels.names);
-    a->bare_caps = make_caps(a, "");
+    free(a->full_caps);
+    a->caps = make_caps(a);
+    a->full_caps = make_full_caps(a->caps);
     free(a->info);
     a->info = make_info(a);
     if (!a->config_mtime_ns)

@@ -7,13 +7,16 @@
 #include "common/log.h"
 #include "worker/agent_state.h"
 #include "worker/launch.h"
+#include "worker/procfile.h"
 
 enum {
     AVAILABLE_MS = 10, /* how long a reading of available memory is good */
     SETTLED_MS = 100,  /* a try is not measured before */
     USE_MOST = 256,    /* tries that are told to checkWorker one by one */
     GONE_MS = 1000,    /* so long processes of a dead supervisor may take to die */
-    GONE_NAP_MS = 10
+    GONE_NAP_MS = 10,
+    IDLE_MS = 1000,  /* how long a reading of idle hosts is good */
+    HOSTS_MOST = 256 /* whose memory is looked up */
 };
 
 /* --- opening --------------------------------------------------------------------------------- */
@@ -219,10 +222,30 @@ struct memroom_sum memory_sum(const struct agent *a) {
     return sum;
 }
 
+uint64_t memory_idle(struct agent *a, bool fresh) {
+    struct agent_memory *m = &a->memory;
+    mono_ms_t now = mono_now();
+    int32_t pids[HOSTS_MOST];
+    size_t count = hostbook_idle(&a->hosts, agent_hosts_left(a), pids, HOSTS_MOST);
+    if (count == 0)
+        return 0;
+    if (!fresh && mono_diff(now, m->idle_read) < IDLE_MS)
+        return m->idle_bytes;
+    m->idle_read = now;
+    m->idle_bytes = 0;
+    for (size_t i = 0; i < count && i < HOSTS_MOST; i++) {
+        struct process_memory memory;
+        if (procfile_memory("", pids[i], &memory))
+            m->idle_bytes += memory.anon_bytes + memory.shmem_bytes;
+    }
+    return m->idle_bytes;
+}
+
 uint64_t memory_room(struct agent *a) {
     struct memroom_limits limits = memory_limits(a);
     struct memroom_sum sum = memory_sum(a);
-    return memroom_room(&limits, memory_machine(a, false), &sum);
+    uint64_t machine = memory_machine(a, false), idle = memory_idle(a, false);
+    return memroom_room(&limits, machine > UINT64_MAX - idle ? UINT64_MAX : machine + idle, &sum);
 }
 
 /* --- what checkWorker shows ------------------------------------------------------------------ */

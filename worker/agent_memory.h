@@ -62,7 +62,9 @@ struct agent_memory {
     uint64_t pressure_trigger; /* what they were opened for */
     struct memory_poll *polls;
 
-    bool oom_always;          /* the supervisor's own oom_score_adj is below 0 */
+    bool oom_always;     /* the supervisor's own oom_score_adj is below 0 */
+    uint64_t idle_bytes; /* of idle hosts, as they were read last */
+    mono_ms_t idle_read;
     uint64_t dismissed_bytes; /* of idle hosts that were sent away for want of memory, */
     mono_ms_t dismissed;      /* and when */
 
@@ -85,10 +87,12 @@ bool memory_starts(struct agent *a, struct run *run, const struct cgroup_limits 
 void memory_started(struct agent *a, struct run *run); /* its pid is known; adopted ones too */
 void memory_ends(struct agent *a, struct run *run);    /* run->exit is filled */
 
-/* What is left for tasks that start now. */
+/* What is left for tasks that start now: with what idle hosts have, which go when it is needed. */
 uint64_t memory_room(struct agent *a);
 /* Available memory of the machine, at most a few ms old; `fresh`: not older than this call. */
 uint64_t memory_machine(struct agent *a, bool fresh);
+/* What idle hosts have; but for `fresh` at most a second old. */
+uint64_t memory_idle(struct agent *a, bool fresh);
 /* Over the running tries. */
 struct memroom_sum memory_sum(const struct agent *a);
 struct memroom_limits memory_limits(const struct agent *a);

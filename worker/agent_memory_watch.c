@@ -5,14 +5,12 @@
 #include "common/log.h"
 #include "worker/agent_state.h"
 #include "worker/evict.h"
-#include "worker/procfile.h"
 #include "worker/ustime.h"
 
 enum {
     SAMPLE_MS = 1000,
     CLOSE_SAMPLE_MS = 100, /* below the trigger all processes are looked for again after this */
-    KILLS_MS = 1000,
-    HOSTS_MOST = 256 /* whose memory is looked up */
+    KILLS_MS = 1000
 };
 
 struct memory_poll {
@@ -54,17 +52,11 @@ static void give_back(struct agent *a, struct run *run, const struct evict_view 
 /* Processes that only wait for a native task go before any task does. */
 static void dismiss_idle(struct agent *a, bool kill, mono_ms_t now) {
     struct agent_memory *m = &a->memory;
-    int32_t pids[HOSTS_MOST];
-    size_t count = hostbook_idle(&a->hosts, agent_hosts_left(a), pids, HOSTS_MOST);
+    size_t count = hostbook_idle(&a->hosts, agent_hosts_left(a), NULL, 0);
     if (!count)
         return;
     m->dismissed = now;
-    m->dismissed_bytes = 0;
-    for (size_t i = 0; i < count && i < HOSTS_MOST; i++) {
-        struct process_memory memory;
-        if (procfile_memory("", pids[i], &memory))
-            m->dismissed_bytes += memory.anon_bytes + memory.shmem_bytes;
-    }
+    m->dismissed_bytes = memory_idle(a, true);
     log_event(LOG_INFO, "hosts_dismissed", kv_uint("count", count),
               kv_uint("bytes", m->dismissed_bytes));
     agent_dismiss_hosts(a, kill);

@@ -84,7 +84,7 @@ struct agent {
     char *queue_key;
     char *info;      /* JSON, registered once */
     char *caps;      /* ",word,word," */
-    char *bare_caps; /* without kernels: as many native tasks run as may */
+    char *full_caps; /* while as many native tasks run as may */
     struct cmd cmd;  /* scratch */
 
     struct redisio *redis;

@@ -341,7 +341,7 @@ local function take_shape(shape)
     local step, mcpu, requires = match(shape, '^%d+:(%d+):(%d+):(.*)$')
     step, mcpu = tonumber(step), tonumber(mcpu)
     -- The rung is rounded up: between it and the one below, only the record tells.
-    if mcpu > most_mcpu or (requires ~= '' and not has_all(caps, requires)) then return false end
+    if mcpu > most_mcpu or (requires ~= '' and not takes_now(caps, requires)) then return false end
     local wants = requires ~= '' and wants_cards(requires) and cards().request(requires)
     if wants and not cards().place(my_cards, wants) then return false end
     local least = step > 1 and step_bytes(step - 1) + 1 or step

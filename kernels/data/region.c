@@ -44,7 +44,8 @@ bool region_map_input(struct region *region, int fd, size_t len, struct buf *err
     if (!map_pages(region, len, 1, PROT_READ, error))
         return false;
     region->len = len;
-    if (len && mmap(region->base, len, PROT_READ, MAP_PRIVATE | MAP_FIXED, fd, 0) == MAP_FAILED) {
+    /* Shared, so that a kernel may give pages back (kernels/kit/pages.h). */
+    if (len && mmap(region->base, len, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
         buf_addf(error, "cannot be mapped: %s", strerror(errno));
         region_free(region);
         return false;

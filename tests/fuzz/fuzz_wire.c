@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -24,6 +25,7 @@
 #include "worker/capture.h"
 #include "worker/clonein.h"
 #include "worker/ending.h"
+#include "worker/host.h"
 #include "worker/orphan.h"
 #include "worker/slot.h"
 #include "worker/spawn.h"
@@ -32,7 +34,14 @@
 #define SLOTS     16
 #define FIRST_PID 1000000000 /* above pid_max */
 
-enum { ORDER_END = 0xff00, ORDER_NEW_AGENT, ORDER_SLOWLY, ORDER_SIGNAL, ORDER_START };
+enum {
+    ORDER_END = 0xff00,
+    ORDER_NEW_AGENT,
+    ORDER_SLOWLY,
+    ORDER_SIGNAL,
+    ORDER_START,
+    ORDER_HOST /* its socket can be read: it has hung up */
+};
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int fuzz_clone(int (*function)(void *), void *stack, int flags, void *argument, ...);
@@ -108,6 +117,7 @@ static void set_up(void) {
         slot_capacity = SLOTS;
         capture_init(dir, 1 << 20);
         ending_done = agentlink_exit;
+        host_init(epoll_create1(EPOLL_CLOEXEC), 0, 1, HOST_IDLE_US);
         agentlink_init(&identity);
     }
     done = true;
@@ -126,7 +136,7 @@ static void listen_to_it(void) {
         struct wire_frame frame;
         for (; len - at >= sizeof frame; at += sizeof frame + frame.length) {
             memcpy(&frame, in + at, sizeof frame);
-            check(frame.type >= WIRE_WELCOME && frame.type <= WIRE_PING &&
+            check(frame.type >= WIRE_WELCOME && frame.type <= WIRE_FILES &&
                   frame.length <= sizeof(struct wire_exit) + WIRE_NOTE_MAX);
             if (len - at - sizeof frame < frame.length)
                 break;
@@ -184,6 +194,7 @@ static void end_task(uint32_t number) {
         !slot_table[number].main_done)
         ending_reaped(slot_table[number].exit.pid, 0, &usage);
     ending_settle();
+    host_timers(ustime_mono() + 3600 * (int64_t)US_PER_S);
     ending_timers(ustime_mono() + 3600 * (int64_t)US_PER_S);
 }
 
@@ -192,6 +203,8 @@ static void obey(uint32_t order, uint32_t argument) {
         end_task(argument % SLOTS);
     else if (order == ORDER_NEW_AGENT)
         connect_agent();
+    else if (order == ORDER_HOST)
+        host_readable(argument % SLOTS);
     else if (order == ORDER_SLOWLY)
         slowly = !slowly;
     else
@@ -241,9 +254,14 @@ static size_t say_start(const uint8_t *bytes, size_t size) {
     uint8_t *tail = out + sizeof frame + sizeof head;
     uint32_t rest = (uint32_t)(size - sizeof head), confined = 0;
     head.slot %= SLOTS + 1;
-    head.flags &= 7;
-    if (rest < sizeof(struct wire_confine))
+    head.flags &= 15;
+    if (rest < sizeof(struct wire_host) + sizeof(struct wire_confine))
         head.flags &= 3;
+    uint32_t hosted = head.flags & WIRE_START_HOST ? sizeof(struct wire_host) : 0;
+    if (hosted)
+        head.flags &= ~WIRE_START_DIRECT;
+    tail += hosted;
+    rest -= hosted;
     if (head.flags & WIRE_START_CONFINED)
         confined = fit_confine(tail, rest);
     rest -= confined;
@@ -253,10 +271,10 @@ static size_t say_start(const uint8_t *bytes, size_t size) {
     uint32_t strings =
         end_with_strings(tail + confined + head.note_len + head.cwd_len, &head.strings_len);
     head.envc = strings / 2;
-    head.fallback_argc = (strings - head.envc) / 2;
+    head.fallback_argc = hosted ? 0 : (strings - head.envc) / 2;
     head.argc = strings - head.envc - head.fallback_argc;
     frame.length =
-        (uint32_t)sizeof head + confined + head.note_len + head.cwd_len + head.strings_len;
+        (uint32_t)sizeof head + hosted + confined + head.note_len + head.cwd_len + head.strings_len;
     memcpy(out, &frame, sizeof frame);
     memcpy(out + sizeof frame, &head, sizeof head);
     say(out, sizeof frame + frame.length);
@@ -282,7 +300,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         size_t left = size - at, len = left;
         if (left >= sizeof frame)
             memcpy(&frame, data + at, sizeof frame);
-        if (frame.type >= ORDER_END && frame.type <= ORDER_SIGNAL) {
+        if ((frame.type >= ORDER_END && frame.type <= ORDER_SIGNAL) || frame.type == ORDER_HOST) {
             obey(frame.type, frame.length);
             at += sizeof frame;
             continue;

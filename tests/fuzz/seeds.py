@@ -7,10 +7,10 @@ import struct
 import sys
 from pathlib import Path
 
-HELLO, START, KILL, ACK, LEASE, BYE, ALIVE = range(1, 8)
-END, NEW_AGENT, SLOWLY, SIGNAL, ANY_START = range(0xff00, 0xff05)  # orders to fuzz_wire itself
-VERSION = 3
-DIRECT_RUN, CONFINED = 1, 4
+HELLO, START, KILL, ACK, LEASE, BYE, ALIVE, DISMISS = range(1, 9)
+END, NEW_AGENT, SLOWLY, SIGNAL, ANY_START, HOST_HEARD = range(0xff00, 0xff06)  # orders to fuzz_wire itself
+VERSION = 4
+DIRECT_RUN, CONFINED, HOSTED = 1, 4, 8
 
 
 def frame(kind, payload=b""):
@@ -36,12 +36,13 @@ def confine(data_bytes=0, flags=0, cpus=b"", cgroup=(), procs=()):
 
 
 def start(slot, argv=("/bin/sh", "-c", "true"), fallback=(), env=("DISTCOMP_COOKIE=a.1",), note=b"note", cwd=b"",
-          flags=0, timeout_ms=0, confined=b""):
+          flags=0, timeout_ms=0, confined=b"", host=None):
     strings = texts((*argv, *fallback, *env))
-    flags |= CONFINED if confined else 0
+    flags |= (CONFINED if confined else 0) | (HOSTED if host else 0)
+    hosted = struct.pack("=QII", *host, 0) if host else b""
     head = struct.pack("=IIQIiIIIIII", slot, flags, timeout_ms, 500, 0, len(note), len(cwd), len(argv), len(fallback),
                        len(env), len(strings))
-    return frame(START, head + confined + note + cwd + strings)
+    return frame(START, head + hosted + confined + note + cwd + strings)
 
 
 def kill(slot, why=2, grace_ms=100):
@@ -55,6 +56,8 @@ def ack(slot, flags=0):
 DIRECT = start(2, argv=("ls", "-l"), fallback=("/bin/sh", "-c", "ls -l"), flags=DIRECT_RUN, cwd=b"/tmp", timeout_ms=1000)
 BOUNDED = start(3, confined=confine(1 << 26, 1, b"\1" * 16, ["/sys/fs/cgroup"], ["/proc/self/a", "/proc/self/b"]))
 PINNED = start(8, confined=confine(cpus=b"\2" + b"\0" * 7))
+SERVE = ("/bin/kernelHost", "serve", "noop")
+IN_HOST = start(9, argv=SERVE, host=(7, 16), cwd=b"/tmp")
 WIRE = {
     "life": hello() + start(0) + order(END, 0) + ack(0) + frame(BYE, struct.pack("=II", 1, 0)),
     "ask": hello(pid=0) + hello(),
@@ -71,6 +74,10 @@ WIRE = {
     "confined": hello() + BOUNDED + PINNED + order(NEW_AGENT) + hello() + order(END, 3) + ack(3),
     "any_confined": hello() + order(ANY_START, len(BOUNDED) - 8) + BOUNDED[8:] + order(ANY_START, len(PINNED) - 8)
     + PINNED[8:],
+    "hosts": hello() + IN_HOST + start(10, argv=SERVE, host=(0, 1)) + start(11, argv=SERVE, host=(8, 1)) + order(HOST_HEARD, 0)
+    + order(NEW_AGENT) + hello(version=3) + order(END, 9) + ack(9, 3) + kill(10) + order(END, 10),
+    "dismissed": hello() + IN_HOST + order(END, 9) + frame(DISMISS, struct.pack("=II", 1, 0)) + ack(9) + IN_HOST,
+    "any_host": hello() + order(ANY_START, len(IN_HOST) - 8) + IN_HOST[8:] + order(HOST_HEARD, 0) + order(END, 9),
     "refused": hello() + start(16) + order(NEW_AGENT) + hello(version=99) + kill(0, why=9),
 }
 

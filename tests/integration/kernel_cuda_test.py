@@ -336,6 +336,25 @@ def test_gemm_without_cublas(box, card, monkeypatch):
         assert part in err
 
 
+@pytest.mark.parametrize("driver, there, opened", [
+    (13000, (11, 12, 13), 13), (12040, (11, 12, 13), 12), (11080, (11, 12, 13), 11), (12040, (11, 13), 11),
+    (11040, (12, 13), 13)])
+def test_libraries_that_the_driver_can_run(box, card, monkeypatch, driver, there, opened):
+    """No newer major version than the driver's, when there is an older one."""
+    os.mkdir("lib")
+    os.symlink(f"{card.dir}/libcuda.so.1", "lib/libcuda.so.1")
+    for version in there:
+        os.symlink(f"{card.dir}/libcublas.so.13", f"lib/libcublas.so.{version}")
+    monkeypatch.setenv("LD_LIBRARY_PATH", os.path.abspath("lib"))
+    monkeypatch.setenv("CUDA_PATH", "/no/toolkit")
+    card.tell(f"version {driver}")
+    for version in {11, 12, 13} - set(there):  # nor one of this machine's own
+        with open(f"lib/libcublas.so.{version}", "wb"):
+            pass
+    run("n=10", "dtype=f32", "device=gpu", kernel="gemm")
+    assert card.calls(os.path.abspath("lib")) == [os.path.abspath(f"lib/libcublas.so.{opened}")]
+
+
 def test_gemm_cancelled_while_the_card_works(box, card):
     card.tell("busy -1")
     with start("gemm", "n=10", "dtype=f32", "device=gpu") as child:

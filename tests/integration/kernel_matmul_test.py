@@ -188,6 +188,21 @@ def test_what_assemble_refuses(words, told):
     assert sorted(os.listdir()) == ["C.npy", "a.npy", "b.npy", "f.npy"]
 
 
+def test_assemble_has_few_pages_at_a_time():
+    """Less than the whole and its blocks, and not more than it says."""
+    whole = save("W.npy", np.arange(9e6).reshape(3000, 3000))
+    places = [(i, j) for i in (0, 1500) for j in (0, 1500)]
+    for i, j in places:
+        save(f"b{i}-{j}.npy", whole[i:i + 1500, j:j + 1500])
+    line = ["assemble", "blocks=" + ",".join(f"b{i}-{j}.npy" for i, j in places),
+            "places=" + ",".join(f"{i}:{j}" for i, j in places), "shape=3000:3000", "c=C.npy"]
+    said = int(re.search(r"memory_bytes=(\d+)", host("estimate", *line).stdout)[1])
+    _, peak = peak_bytes([program("kernelHost"), "run", *line])
+    assert Path("C.npy").read_bytes() == Path("W.npy").read_bytes()
+    assert said < whole.nbytes
+    assert UNSURE_OF_MEMORY or peak <= said
+
+
 # --- the planner ------------------------------------------------------------------------------
 
 

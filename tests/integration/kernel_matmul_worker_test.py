@@ -84,3 +84,21 @@ def test_what_cannot_be_multiplied_fails_with_the_reason(queue, worker):
     failed = queue("checkTask", "--failed")
     assert "A.npy has nan in row 70, column 3" in queue("exportTask", "--state", "failed") and failed
     assert not Path("C.npy").exists()
+
+
+@pytest.mark.limit(240)
+def test_what_was_mended_goes_on(queue, worker):
+    """The same plan with --retry_failed, after a file was whole again."""
+    a, b = save("A.npy", rng.standard_normal((100, 90))), save("B.npy", rng.standard_normal((90, 80)))
+    good = Path("A.npy").read_bytes()
+    text = "#@ retries=1\n" + planned("A.npy", "B.npy", "-o", "C.npy", "--block", "50")
+    Path("A.npy").write_bytes(good[:-8])
+    worker(cpus=1)
+    queue("loadTask", "--taskfile", "-", input=text)
+    assert queue.run("waitTask", "--timeout", "60s").returncode == 1
+    assert queue.counts()["finished"] == 1 and not Path("C.npy").exists()
+    Path("A.npy").write_bytes(good)
+    queue("loadTask", "--taskfile", "-", "--retry_failed", input=text)
+    queue("waitTask", "--timeout", "60s")
+    close(np.load("C.npy"), a, b)
+    assert sorted(os.listdir()) == ["A.npy", "B.npy", "C.npy"]

@@ -6,6 +6,7 @@ import pytest
 
 import probekernel
 from harness import BIN, descendants, is_running, wait_until
+from hogs import WATCH, hog, wait_files
 from tasks import Tasks
 
 FAST = {"health_report_interval": "100ms", "lease": "2s", "retry_backoff": "50ms", "kill_grace": "300ms"}
@@ -267,6 +268,21 @@ def test_a_limited_task_has_a_host_of_its_own(tasks, native, box):
         tasks.native(f"probe do=nothing text={i} file={box}/pids", limit="hard", min_dram="1GiB").wait()
     assert len(pids(box / "pids")) == 3
     wait_until(lambda: not any(is_running(pid) for pid in pids(box / "pids")))
+
+
+def test_idle_hosts_go_before_tasks_do(memory_box, boxed_worker, tasks, built, box):
+    """A host that keeps 500 MiB is no reason to take no task of 400 MiB, nor to give it back."""
+    there = memory_box(1024)
+    made = boxed_worker(there, **WATCH, kernel_idle="1h", kernel_dir=built)
+    tasks.native(f"probe do=eat n=500 text=kept file={box}/pids").wait()
+    [pid] = pids(box / "pids")
+    assert is_running(pid)
+    large = tasks.add(hog(400, full=box / "full", until=box / "go"), min_dram="400MiB")
+    wait_files([box / "full"])
+    (box / "go").touch()
+    assert large.wait().outcomes == ["finished"]
+    assert made.events("hosts_dismissed") and not made.events("task_return")
+    assert not is_running(pid) and there.oom_kills == 0
 
 
 def test_auto_runs_on_cores_where_no_card_is_free_and_gpu_waits(tasks, native, queue):

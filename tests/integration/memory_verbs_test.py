@@ -88,9 +88,9 @@ def test_large_requests_are_pointed_at(queue, q):
     assert [f["family"] for f in json.loads(done.stdout)["large_requests"]] == [f"shell sim-{c}" for c in "abc"]
 
 
-@pytest.mark.parametrize("count,peak,asked", [(19, MIB, GIB), (20, 600 * MIB, GIB), (20, MIB, 0)])
+@pytest.mark.parametrize("count,peak,asked", [(19, MIB, GIB), (20, 600 * MIB, GIB), (20, MIB, 0), (20, MIB, 33 * MIB)])
 def test_others_are_not(queue, q, count, peak, asked):
-    """Too few; used more than half; asked for nothing."""
+    """Too few; used more than half; asked for nothing, or for so little that it does not matter."""
     learn(q, "shell sim", [peak] * count, asked=asked)
     assert queue.run("checkTask", *NOTHING).stderr == ""
     assert queue.json("checkTask", *NOTHING)["large_requests"] == []

@@ -42,6 +42,14 @@ def test_what_does_not_fit_is_passed_over_for_what_does(q):  # noqa: F811
     assert ids(q.claim(slots=9, mcpu=128000)) == [wide.id]
 
 
+def test_a_worker_with_as_many_native_tasks_as_may_run_takes_others(q):  # noqa: F811
+    q.register()
+    [native] = q.add(priority=9, requires="kernel:noop,label:a")
+    [shell] = q.add(priority=1, requires="label:a")
+    assert ids(q.claim(slots=9, caps=",kernel:noop,label:a,!kernel,")) == [shell.id]
+    assert ids(q.claim(slots=9, caps=",kernel:noop,label:a,")) == [native.id]
+
+
 def test_all_required_words_must_be_there(q):  # noqa: F811
     q.register()
     q.add(requires="label:a,label:b")

@@ -3,6 +3,7 @@
  * cuBLAS does. Calls are lines in the file that FAKE_CUDA_LOG names; FAKE_CUBLAS "SYMBOL STATUS"
  * lets that function fail.
  */
+#include <dlfcn.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,19 +25,27 @@ struct cublas_opaque {
 };
 static struct cublas_opaque only;
 
-static int failing(const char *symbol) {
-    const char *told = getenv("FAKE_CUBLAS"), *path = getenv("FAKE_CUDA_LOG");
+static void write_log(const char *line) {
+    const char *path = getenv("FAKE_CUDA_LOG");
     FILE *file = path ? fopen(path, "ae") : NULL;
-    if (file) {
-        fprintf(file, "%s\n", symbol);
-        fclose(file);
-    }
+    if (!file)
+        return;
+    fprintf(file, "%s\n", line);
+    fclose(file);
+}
+
+static int failing(const char *symbol) {
+    const char *told = getenv("FAKE_CUBLAS");
+    write_log(symbol);
     size_t len = strlen(symbol);
     return told && strncmp(told, symbol, len) == 0 && told[len] == ' ' ? atoi(told + len) : 0;
 }
 
 int cublasCreate_v2(cublas_handle *handle) {
     int status = failing("cublasCreate_v2");
+    Dl_info info; /* under which name it was found */
+    if (dladdr(&only, &info))
+        write_log(info.dli_fname);
     *handle = status ? NULL : &only;
     return status;
 }

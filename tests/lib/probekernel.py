@@ -62,7 +62,8 @@ static int run(struct kernel_run *run) {
         volatile char *memory = malloc(bytes);
         for (size_t i = 0; i < bytes; i += 4096)
             memory[i] = 1;
-        free((void *)memory);
+        if (!*kernel_text(run, TEXT)) /* "kept": as a context or a cache would be */
+            free((void *)memory);
     }
     if (!strcmp(what, "spin"))
         for (volatile long i = 0; i < kernel_int(run, N) * 1000000; i++)

@@ -81,7 +81,7 @@ static inline void rig_tell(const char *text) {
 /* How many lines of the log begin with this. */
 static inline int rig_calls(const char *start) {
     FILE *file = fopen(rig_log, "r");
-    char line[512];
+    char line[512] = "";
     int count = 0;
     while (file && fgets(line, sizeof line, file))
         count += strncmp(line, start, strlen(start)) == 0;

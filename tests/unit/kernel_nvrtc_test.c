@@ -174,6 +174,36 @@ static void a_program_in_a_directory(void **state) {
     assert_false(nvrtcdir_write("/proc/nothing", &made));
 }
 
+static char paths[2][512];
+static int found_paths;
+
+static void remember(const char *path) {
+    if (found_paths < 2)
+        snprintf(paths[found_paths++], sizeof paths[0], "%s", path);
+}
+
+/* Two keys of one hash: a file of the other program lies where ours would be. */
+static void a_file_of_another_program(void **state) {
+    (void)state;
+    char key[] = "key", other_key[] = "kez", image[] = "image", other_image[] = "other";
+    struct nvrtc_program made = {
+        .key = key, .key_bytes = 3, .image = image, .image_bytes = 5, .lowered = key};
+    struct nvrtc_program other = made, found = {.key = key, .key_bytes = 3};
+    other.key = other_key;
+    other.image = other_image;
+    found_paths = 0;
+    assert_true(nvrtcdir_write(cache, &made));
+    files(remember);
+    remove(paths[0]);
+    assert_true(nvrtcdir_write(cache, &other));
+    files(remember);
+    assert_int_equal(found_paths, 2);
+    assert_string_not_equal(paths[0], paths[1]);
+    assert_int_equal(rename(paths[1], paths[0]), 0);
+    assert_false(nvrtcdir_read(cache, &found));
+    assert_null(found.image);
+}
+
 /* --- compiling ---------------------------------------------------------------------------------
  */
 
@@ -419,6 +449,7 @@ int main(void) {
         cmocka_unit_test(the_line_that_says_it),
         cmocka_unit_test(what_may_be_kept),
         kept_test(a_program_in_a_directory),
+        kept_test(a_file_of_another_program),
         kept_test(compiles_and_keeps),
         kept_test(templates_and_namespaces),
         kept_test(source_that_is_wrong),

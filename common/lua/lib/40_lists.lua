@@ -57,6 +57,12 @@ local function has_all(caps, requires)
     return true
 end
 
+-- The same for this moment: with `!kernel` among its words a worker runs as many native tasks as it may.
+local function takes_now(caps, requires)
+    return has_all(caps, requires) and not (string.find(caps, ',!kernel,', 1, true) and
+        string.find(',' .. requires, ',kernel:', 1, true))
+end
+
 local function wants_cards(requires) return string.find(',' .. requires, ',gpu', 1, true) end
 
 -- The family of a task with min_dram=auto, or nil. Its word is the first in order.

@@ -11,7 +11,7 @@ local function pushing()
         local auto = tonumber(step) == AUTO_STEP
         mcpu = tonumber(mcpu)
         local function fits(room, name)
-            if room.mcpu < mcpu or not has_all(room.caps, requires) or
+            if room.mcpu < mcpu or not takes_now(room.caps, requires) or
                 (wants_cards(requires) and not cards().can(room.cards, requires, true)) then
                 return false
             end

@@ -18,7 +18,6 @@
 #include "version.h"
 #include "worker/aftermath.h"
 #include "worker/agent_state.h"
-#include "worker/launch.h"
 #include "worker/notify.h"
 #include "worker/standing.h"
 
@@ -56,30 +55,6 @@ void agent_wake(struct agent *a, uint64_t ms) {
     if (uv_is_active((uv_handle_t *)&a->step_timer) && uv_timer_get_due_in(&a->step_timer) <= ms)
         return;
     uv_timer_start(&a->step_timer, on_step_timer, ms, 0);
-}
-
-void agent_dismiss_hosts(struct agent *a, bool kill) {
-    struct wire_dismiss dismiss = {kill, 0};
-    if (a->super_gone || !launch_hosts(a->wire_version))
-        return;
-    superlink_send(a->super, WIRE_DISMISS, &dismiss, sizeof dismiss, NULL, 0);
-    hostbook_forget_idle(&a->hosts);
-}
-
-mono_ms_t agent_hosts_left(const struct agent *a) {
-    return mono_after(mono_now(), -a->config->kernel_idle_ms);
-}
-
-static void note_host(struct agent *a, const struct run *run) {
-    const struct wire_exit *e = &run->exit;
-    struct usage_base use = {e->user_us + e->system_us, run->memory.read_bytes,
-                             run->memory.write_bytes};
-    if (!run->native)
-        return;
-    if (e->flags & WIRE_EXIT_HOST_STAYS)
-        hostbook_stayed(&a->hosts, e->pid, &use, mono_now(), agent_hosts_left(a));
-    else
-        hostbook_gone(&a->hosts, e->pid);
 }
 
 void agent_kill(struct agent *a, struct run *run, enum wire_why why, uint64_t grace_ms) {
@@ -154,7 +129,7 @@ void agent_set_mode(struct agent *a, enum agent_mode mode) {
     a->renew_wanted = true;
     if (mode >= MODE_STOP) {
         keep_order(a);
-        agent_dismiss_hosts(a, false);
+        hosts_dismiss(a, false);
     }
     if (mode == MODE_STOP && a->config->drain_timeout_ms > 0)
         uv_timer_start(&a->drain_timer, on_drain_timeout, (uint64_t)a->config->drain_timeout_ms, 0);
@@ -286,7 +261,7 @@ static void on_exit_frame(struct agent *a, const struct wire_exit *e) {
         return; /* told twice, after a HELLO */
     run_end(&a->runs, run, e);
     memory_ends(a, run);
-    note_host(a, run);
+    hosts_note(a, run);
     gpu_free(a, run);
     pin_free(a, run);
     if (e->leftovers)

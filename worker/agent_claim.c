@@ -199,12 +199,13 @@ void claim_start_ready(struct agent *a) {
 
 static void on_claim(void *arg, const redisReply *reply);
 
-/* How many native tasks more may run, or wait here to. */
+/* How many tasks to have at hand beyond those that run. */
+static uint32_t tasks_ahead(const struct agent *a) {
+    return admission_ahead((uint32_t)a->runs.lists[RUN_STARTED].count, a->mean_wall_us);
+}
+
 static uint32_t natives_room(const struct agent *a) {
-    size_t natives = a->runs.natives;
-    for (const struct run *run = a->runs.lists[RUN_READY].first; run; run = run->next)
-        natives += run->native;
-    return a->host_most > natives ? a->host_most - (uint32_t)natives : 0;
+    return hosts_room(a, tasks_ahead(a));
 }
 
 static void send_claim(struct agent *a) {
@@ -322,7 +323,7 @@ void claim_step(struct agent *a) {
         a->renew_wanted || a->super_gone || mono_diff(mono_now(), a->no_start_before) < 0)
         return;
     uint32_t ready = (uint32_t)a->runs.lists[RUN_READY].count;
-    uint32_t ahead = admission_ahead((uint32_t)a->runs.lists[RUN_STARTED].count, a->mean_wall_us);
+    uint32_t ahead = tasks_ahead(a);
     uint32_t slots_most = CLAIM_MAX;
     if (!a->claim_wanted || (ready > 0 && ready > ahead / 2) || !health_may_claim(a, &slots_most))
         return;
@@ -334,8 +335,8 @@ void claim_step(struct agent *a) {
     if (room.slots > free_slots)
         room.slots = free_slots;
     /* No more than could start, were they all native; what there is of others comes next. */
-    uint32_t natives = natives_room(a) + ahead;
-    if (*a->kernels.names && natives > ahead && room.slots > natives)
+    uint32_t natives = natives_room(a);
+    if (*a->kernels.names && natives > 0 && room.slots > natives)
         room.slots = natives;
     a->claim_wanted = false;
     if (room.slots == 0)

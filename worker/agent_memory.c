@@ -226,7 +226,7 @@ uint64_t memory_idle(struct agent *a, bool fresh) {
     struct agent_memory *m = &a->memory;
     mono_ms_t now = mono_now();
     int32_t pids[HOSTS_MOST];
-    size_t count = hostbook_idle(&a->hosts, agent_hosts_left(a), pids, HOSTS_MOST);
+    size_t count = hostbook_idle(&a->hosts, hosts_left(a), pids, HOSTS_MOST);
     if (count == 0)
         return 0;
     if (!fresh && mono_diff(now, m->idle_read) < IDLE_MS)

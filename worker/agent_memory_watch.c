@@ -52,14 +52,14 @@ static void give_back(struct agent *a, struct run *run, const struct evict_view 
 /* Processes that only wait for a native task go before any task does. */
 static void dismiss_idle(struct agent *a, bool kill, mono_ms_t now) {
     struct agent_memory *m = &a->memory;
-    size_t count = hostbook_idle(&a->hosts, agent_hosts_left(a), NULL, 0);
+    size_t count = hostbook_idle(&a->hosts, hosts_left(a), NULL, 0);
     if (!count)
         return;
     m->dismissed = now;
     m->dismissed_bytes = memory_idle(a, true);
     log_event(LOG_INFO, "hosts_dismissed", kv_uint("count", count),
               kv_uint("bytes", m->dismissed_bytes));
-    agent_dismiss_hosts(a, kill);
+    hosts_dismiss(a, kill);
     if (!a->super_gone)
         superlink_flush(a->super);
 }

@@ -6,9 +6,9 @@
 #include "common/log.h"
 
 enum {
-    BATCH_MS = 10,   /* results of short tasks wait this long for company */
-    BATCH_FULL = 64, /* or until there are so many */
-    AGAIN_MS = 1000, /* a report without an answer is sent again after this */
+    BATCH_MS = 10,    /* results of short tasks wait this long for company */
+    BATCH_FULL = 128, /* or until there are so many */
+    AGAIN_MS = 1000,  /* a report without an answer is sent again after this */
     NO_START_MS = 1000
 };
 #define BATCH_BYTES (4u << 20)

@@ -7,6 +7,7 @@
  *   agent_claim.c   when and what to claim; starting tasks
  *   agent_memory.h  memory of running tasks: measured, watched, given back
  *   agent_gpu.c     which cards a task gets;  agent_pin.c  which CPUs
+ *   agent_hosts.c   the processes of native tasks
  *   agent_report.c  results to Redis
  *   agent_replicas.c  and to its replicas (wait_replicas)
  *   agent_lease.c   register, renew, reconcile, maintain, leave
@@ -37,10 +38,10 @@
 #include "worker/statedir.h"
 #include "worker/superlink.h"
 
-enum { REPORT_MOST = 128 }; /* results in one call */
+enum { REPORT_MOST = 256 }; /* results in one call */
 enum { FORECAST_TEXT = FORECAST_POINTS * (3 * 21) + 1 };
 #define RECENT_MS        3000 /* so long a Redis under appendfsync everysec has to live after a result */
-#define RECENT_BYTES     (16u << 20) /* and how much of them */
+#define RECENT_BYTES     (32u << 20) /* and how much of them */
 #define REPLICATED_BYTES (64u << 20) /* how much, when it is for replicas to have them */
 
 enum agent_mode {
@@ -182,10 +183,6 @@ struct agent {
 
 /* agent.c */
 void agent_wake(struct agent *a, uint64_t ms); /* run agent_step after at most ms */
-/* Processes of native tasks that wait for the next one leave; kill: at once. */
-void agent_dismiss_hosts(struct agent *a, bool kill);
-/* Those idle since before have left. */
-mono_ms_t agent_hosts_left(const struct agent *a);
 void agent_kill(struct agent *a, struct run *run, enum wire_why why, uint64_t grace_ms);
 void agent_refuse(struct agent *a,
                   const char *why); /* prints, tells the supervisor, ends the loop */
@@ -237,6 +234,13 @@ void gpu_stats(struct agent *a, json_t *stats);
 void pin_place(struct agent *a, struct run *run, bool limit);
 void pin_free(struct agent *a, struct run *run);
 void pin_adopt(struct agent *a);
+
+/* agent_hosts.c: processes of native tasks (worker/host.h), which the supervisor keeps */
+void hosts_dismiss(struct agent *a, bool kill);          /* the idle ones leave; kill: at once */
+mono_ms_t hosts_left(const struct agent *a);             /* those idle since before have left */
+void hosts_note(struct agent *a, const struct run *run); /* it has ended */
+/* How many native tasks more may run, or wait here to: `ahead` of them beyond those that run. */
+uint32_t hosts_room(const struct agent *a, uint32_t ahead);
 
 /* agent_report.c */
 void report_step(struct agent *a);

@@ -154,13 +154,17 @@ void mlp_step(const struct mlp *start, const struct mlp *gradients, size_t count
               double momentum, bool mean, struct mlp *out) {
     size_t weights = mlp_weights(start->shape);
     double rows = sum_of(gradients, count, weights + 1, 0);
-    double scale = rows == 0 ? 0 : mean ? rate / rows : rate;
+    double scale = mean ? rate / rows : rate;
+    bool moves = rows > 0;
     for (size_t i = 0; i < weights; i++) {
-        double velocity = start->kind == MLP_MOMENTUM && rows > 0
-                              ? momentum * number(start->dtype, start->numbers, weights + i)
-                              : 0;
-        velocity += scale * sum_of(gradients, count, i, 0);
-        set_number(out->dtype, out->numbers, i, number(start->dtype, start->numbers, i) + velocity);
+        double weight = number(start->dtype, start->numbers, i);
+        double velocity =
+            start->kind == MLP_MOMENTUM ? number(start->dtype, start->numbers, weights + i) : 0;
+        if (moves) {
+            velocity = momentum * velocity + scale * sum_of(gradients, count, i, 0);
+            weight += velocity;
+        }
+        set_number(out->dtype, out->numbers, i, weight);
         if (out->kind == MLP_MOMENTUM)
             set_number(out->dtype, out->numbers, weights + i, velocity);
     }

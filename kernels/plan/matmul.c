@@ -16,11 +16,12 @@
 
 #include "common/config.h"
 #include "common/endpoint.h"
-#include "common/field.h"
+#include "common/task.h"
 #include "common/units.h"
 #include "kernels/data/data.h"
 #include "kernels/kit/matrix.h"
 #include "kernels/plan/blocks.h"
+#include "kernels/plan/matmul_wish.h"
 #include "kernels/plan/plan.h"
 #include "kernels/plan/words.h"
 #include "kernels/plan/workers.h"
@@ -29,17 +30,8 @@
 
 enum { DONE = 0, FAILED = 1, USAGE = 2 };
 
-struct wish {
-    const char *names[2]; /* A, B */
-    size_t name_count;
-    const char *out, *blocks, *name;
-    size_t block_rows, block_cols;
-    uint64_t mem_bytes, workers, priority;
-    struct config_flags flags;
-};
-
 struct plan {
-    const struct wish *wish;
+    const struct matmul_wish *wish;
     struct matmul_side a, b;
     bool single;
     uint64_t mem_bytes, workers;
@@ -48,131 +40,6 @@ struct plan {
     struct buf name, place; /* of the tasks; of the blocks */
     bool objects;           /* the blocks are objects */
 };
-
-/* --- the command line ------------------------------------------------------------------------- */
-
-static bool bad(struct buf *error, const char *option, const char *value, const char *expected) {
-    buf_addf(error, "%s \"%.60s\", expected %s", option, value, expected);
-    return false;
-}
-
-static bool take_count(const char *option, const char *value, uint64_t most, uint64_t *count,
-                       struct buf *error) {
-    const char *expected;
-    if (units_parse_uint(value, strlen(value), strcmp(option, "--priority") ? 1 : 0, most, count,
-                         &expected))
-        return true;
-    return bad(error, option, value, expected);
-}
-
-/* "N" or "ROWSxCOLS". */
-static bool take_block(const char *value, struct wish *wish, struct buf *error) {
-    size_t len = strcspn(value, "x");
-    const char *more = value[len] ? value + len + 1 : value, *expected;
-    uint64_t rows, cols;
-    if (!units_parse_uint(value, len, 1, MATRIX_MOST, &rows, &expected) ||
-        !units_parse_uint(more, strlen(more), 1, MATRIX_MOST, &cols, &expected))
-        return bad(error, "--block", value, "a number of rows and columns: 1000, or 1000x4096");
-    wish->block_rows = rows;
-    wish->block_cols = cols;
-    return true;
-}
-
-static bool take_mem(const char *value, struct wish *wish, struct buf *error) {
-    const char *expected;
-    if (!units_parse_bytes(value, strlen(value), UNITS_GIB, &wish->mem_bytes, &expected))
-        return bad(error, "--mem", value, expected);
-    return true;
-}
-
-static bool take_name(const char *value, struct wish *wish, struct buf *error) {
-    wish->name = value;
-    return field_name("name", value, strlen(value), error);
-}
-
-static bool take_option(const char *option, const char *value, struct wish *wish,
-                        struct buf *error) {
-    if (strcmp(option, "--output") == 0)
-        wish->out = value;
-    else if (strcmp(option, "--blocks") == 0)
-        wish->blocks = value;
-    else if (strcmp(option, "--block") == 0)
-        return take_block(value, wish, error);
-    else if (strcmp(option, "--mem") == 0)
-        return take_mem(value, wish, error);
-    else if (strcmp(option, "--name") == 0)
-        return take_name(value, wish, error);
-    else if (strcmp(option, "--workers") == 0)
-        return take_count(option, value, 1000000, &wish->workers, error);
-    else
-        return take_count(option, value, TASK_PRIORITY_MAX, &wish->priority, error);
-    return true;
-}
-
-/* The word as an option of ours, written whole; NULL: it is none. */
-static const char *find_option(const char *word, const char **value) {
-    static const char *const options[] = {"--output", "--block",  "--mem",     "--workers",
-                                          "--name",   "--blocks", "--priority"};
-    if (strncmp(word, "-o", 2) == 0) {
-        *value = word[2] ? word + 2 : NULL;
-        return options[0];
-    }
-    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
-        size_t len = strlen(options[i]);
-        if (strncmp(word, options[i], len) == 0 && (!word[len] || word[len] == '=')) {
-            *value = word[len] ? word + len + 1 : NULL;
-            return options[i];
-        }
-    }
-    return NULL;
-}
-
-static bool take_operand(const char *word, struct wish *wish, struct buf *error) {
-    if (wish->name_count == 2) {
-        buf_addf(error, "\"%.60s\" is one too many: expected two matrices, A and B", word);
-        return false;
-    }
-    wish->names[wish->name_count++] = word;
-    return true;
-}
-
-static bool parse(int argc, char **argv, struct wish *wish, struct buf *error) {
-    bool options = true;
-    for (int i = 1; i < argc; i++) {
-        const char *value = NULL, *option = options ? find_option(argv[i], &value) : NULL;
-        if (option) {
-            if (!value && ++i == argc) {
-                buf_addf(error, "%s: a value is missing", option);
-                return false;
-            }
-            if (!take_option(option, value ? value : argv[i], wish, error))
-                return false;
-            continue;
-        }
-        int took =
-            options ? config_take_flag(&wish->flags, argc, argv, i, CONFIG_MANAGER, error) : 0;
-        if (took < 0)
-            return false;
-        if (took > 0) {
-            i += took - 1;
-        } else if (options && strcmp(argv[i], "--") == 0) {
-            options = false;
-        } else if (options && argv[i][0] == '-' && argv[i][1]) {
-            buf_addf(error, "unknown option %s", argv[i]);
-            return false;
-        } else if (!take_operand(argv[i], wish, error)) {
-            return false;
-        }
-    }
-    if (wish->name_count < 2 || !wish->out) {
-        buf_adds(error, wish->name_count < 2 ? "expected two matrices, A and B"
-                                             : "expected -o C: where the product goes");
-        return false;
-    }
-    return plan_check_name("A", wish->names[0], error) &&
-           plan_check_name("B", wish->names[1], error) && plan_check_name("C", wish->out, error) &&
-           (!wish->blocks || plan_check_name("--blocks", wish->blocks, error));
-}
 
 /* --- what there is ---------------------------------------------------------------------------- */
 
@@ -235,7 +102,7 @@ static bool look_at_data(struct plan *plan, const struct config *config, struct 
 
 /* Memory for a task, and how many run at a time: said, or what the queue's workers have. */
 static bool look_at_workers(struct plan *plan, const struct config *config, struct buf *error) {
-    const struct wish *wish = plan->wish;
+    const struct matmul_wish *wish = plan->wish;
     plan->from = "as told";
     plan->mem_bytes = wish->mem_bytes ? wish->mem_bytes : MEM_DEFAULT;
     long cpus = sysconf(_SC_NPROCESSORS_ONLN);
@@ -267,7 +134,7 @@ static bool look_at_workers(struct plan *plan, const struct config *config, stru
  * loaded again adds nothing. */
 static uint64_t digest_of(const struct plan *plan) {
     struct buf text = BUF_INIT;
-    const struct wish *wish = plan->wish;
+    const struct matmul_wish *wish = plan->wish;
     for (size_t i = 0; i < 2; i++) {
         struct stat st;
         buf_addf(&text, "%s%c", wish->names[i], '\n');
@@ -283,7 +150,7 @@ static uint64_t digest_of(const struct plan *plan) {
 }
 
 static bool find_names(struct plan *plan, struct buf *error) {
-    const struct wish *wish = plan->wish;
+    const struct matmul_wish *wish = plan->wish;
     bool one = plan->blocks.down == 1 && plan->blocks.across == 1;
     if (wish->blocks) {
         buf_adds(&plan->place, wish->blocks);
@@ -439,7 +306,7 @@ static void add_title(const struct plan *plan, struct buf *out) {
 }
 
 static bool uses_files(const struct plan *plan) {
-    const struct wish *wish = plan->wish;
+    const struct matmul_wish *wish = plan->wish;
     return matmul_is_file(wish->names[0]) || matmul_is_file(wish->names[1]) ||
            matmul_is_file(wish->out) || !plan->objects;
 }
@@ -476,7 +343,7 @@ static bool add_tasks(const struct plan *plan, struct buf *out, struct buf *erro
 
 static bool make_plan(struct plan *plan, const struct config *config, struct buf *out,
                       struct buf *error) {
-    const struct wish *wish = plan->wish;
+    const struct matmul_wish *wish = plan->wish;
     if (!look_at_data(plan, config, error) || !look_at_workers(plan, config, error))
         return false;
     plan->objects = is_object(wish->blocks ? wish->blocks : wish->out);
@@ -507,10 +374,10 @@ static bool make_plan(struct plan *plan, const struct config *config, struct buf
 }
 
 static int run(int argc, char **argv, struct buf *out, struct buf *error) {
-    struct wish wish = {.flags = CONFIG_FLAGS_INIT};
+    struct matmul_wish wish = {.flags = CONFIG_FLAGS_INIT};
     struct plan plan = {.wish = &wish, .name = BUF_INIT, .place = BUF_INIT};
     int code = USAGE;
-    if (parse(argc, argv, &wish, error)) {
+    if (matmul_wish_parse(argc, argv, &wish, error)) {
         struct config config;
         code = config_load(&config, &wish.flags, error) && make_plan(&plan, &config, out, error)
                    ? DONE

@@ -90,10 +90,14 @@ static void load_small(size_t count, enum task_type type, const char *command) {
     struct load_counts counts;
     struct store_load *loading = store_load_begin(&store, false, &error);
     for (size_t i = 0; loading && i < count; i++) {
-        char params[64];
-        int len = snprintf(params, sizeof params, "%s i=%zu", command, i);
-        struct task task = {
-            .type = type, .priority = 4, .params = params, .params_len = (size_t)len};
+        char index[24];
+        snprintf(index, sizeof index, "%zu", i);
+        struct task task = {.type = type,
+                            .priority = 4,
+                            .params = command,
+                            .params_len = strlen(command),
+                            .options = {{OPT_REPEAT, index, strlen(index)}},
+                            .option_count = 1};
         if (!store_load_add(loading, &task, &error))
             fail("load");
     }

@@ -1,5 +1,6 @@
 """Native tasks through a real worker: warm hosts, how their tries end, and who may have them (docs/kernels.md)."""
 import os
+import re
 import signal
 
 import pytest
@@ -70,6 +71,15 @@ def test_a_thousand_tasks_run_in_a_few_processes(tasks, native, queue, box):
     assert len(lines(box / "pids")) == 200
     assert 1 <= len(pids(box / "pids")) <= 3
     assert len(hosts(made)) <= 3
+
+
+def test_short_native_tasks_are_claimed_many_at_a_time(native, queue, redis):
+    """More than hosts could start: each claim that brings some looks into the list once at least."""
+    queue.load("#@ repeat=2000\nnative:1:0:0:noop\n")
+    native(max_kernel_hosts=2)
+    queue.wait_counts(finished=2000, todo=0, in_progress=0, failed=0)
+    looks = int(re.search(r"calls=(\d+)", redis.info("commandstats")["cmdstat_lrange"]).group(1))
+    assert looks < 600, "two at a time would be 1000"
 
 
 def test_the_worker_says_which_kernels_it_has(native, queue):

@@ -11,6 +11,7 @@
  * arguments spin MS              uses so much CPU time answer CODE          is done with this code
  *     wait                 until a SIGTERM; "forever": whatever comes
  *     exit CODE, kill SIG  ends the process
+ *     quit                 exits with code 33 as soon as it has answered
  *     nonsense, hangup     breaks the conversation, and goes on; "late" does so when it has
  * answered daemon FILE          leaves a process behind that has left its session, its pid in FILE
  *     after TEXT           writes TEXT as it exits at the end of file
@@ -37,7 +38,7 @@ extern char **environ;
 
 static volatile sig_atomic_t fake_terminated;
 static int fake_fd;
-static bool fake_late;
+static bool fake_late, fake_quit;
 static char fake_message[HOST_MESSAGE_MAX], fake_after[256];
 
 static void fake_on_term(int signal) {
@@ -126,6 +127,8 @@ static bool fake_obey(const char *order, char *value, struct host_done *done) {
         kill(getpid(), (int)strtol(value, NULL, 10));
     else if (strcmp(order, "nonsense") == 0)
         fake_terminated = send(fake_fd, "what?", 5, MSG_NOSIGNAL) < 0;
+    else if (strcmp(order, "quit") == 0)
+        fake_quit = true;
     else if (strcmp(order, "late") == 0)
         fake_late = true;
     else if (strcmp(order, "hangup") == 0)
@@ -143,8 +146,8 @@ static bool fake_obey(const char *order, char *value, struct host_done *done) {
 static void fake_run(char *orders, struct host_done *done) {
     char *save = NULL, *word;
     while ((word = strtok_r(save ? NULL : orders, " ", &save))) {
-        static const char *const alone[] = {"pwd",      "args",   "wait", "forever",
-                                            "nonsense", "hangup", "loud", "late"};
+        static const char *const alone[] = {"pwd",    "args", "wait", "forever", "nonsense",
+                                            "hangup", "loud", "late", "quit"};
         bool has_value = true;
         for (size_t i = 0; i < sizeof alone / sizeof *alone; i++)
             has_value = has_value && strcmp(word, alone[i]) != 0;
@@ -233,6 +236,8 @@ static bool fake_try(const char *home) {
     if (!fake_empty(1) || !fake_empty(2))
         done.flags = 0;
     send(fake_fd, &done, sizeof done, MSG_NOSIGNAL);
+    if (fake_quit)
+        _exit(33);
     if (fake_late)
         send(fake_fd, &done, sizeof done, MSG_NOSIGNAL);
     return true;

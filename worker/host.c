@@ -304,7 +304,7 @@ static void make_room(uint32_t most) {
 }
 
 struct spawn_result host_start(uint32_t number, const struct wire_start_view *view) {
-    struct host *h;
+    struct host *h = NULL;
     struct spawn_result r = {.error = E2BIG, .step = WIRE_STEP_ARGUMENTS};
     if (request_bytes(view) > HOST_MESSAGE_MAX)
         return r;

@@ -6,7 +6,7 @@
 # are neither started nor, if this installed them, left enabled.
 set -euo pipefail
 
-# What has to be there (a command, pc:PKG-CONFIG-MODULE, py:PYTHON-MODULE, h:HEADER) and its Debian package.
+# What has to be there (a command, pc:PKG-CONFIG-MODULE, py:PYTHON-MODULE, h:HEADER, f:FILE) and its Debian package.
 declare -A needs
 needs[build]="
 cc              build-essential
@@ -51,6 +51,9 @@ valgrind        valgrind
 needs[bench]="
 parallel        parallel
 xargs           findutils
+py:numpy        python3-numpy
+py:sklearn      python3-sklearn
+f:/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz dataset-fashion-mnist
 "
 needs[model]="
 cc              build-essential
@@ -61,6 +64,7 @@ there() {
     case $1 in
     pc:*) pkg-config --exists "${1#pc:}" 2>/dev/null ;;
     py:*) /usr/bin/python3 -c "import ${1#py:}" 2>/dev/null ;;
+    f:*) [ -e "${1#f:}" ] ;;
     h:*) echo "#include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>

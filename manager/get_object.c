@@ -30,6 +30,12 @@ static bool sink_open(struct sink *sink, struct buf *error) {
         sink->file = tmpfile();
         return sink->file || failed(sink, error);
     }
+    struct stat status;
+    if (stat(sink->path, &status) == 0 && !S_ISREG(status.st_mode)) {
+        buf_addf(error, "%s: %s is there, and no file; `-` writes to standard output", sink->path,
+                 S_ISDIR(status.st_mode) ? "a directory" : "something");
+        return false;
+    }
     const char *slash = strrchr(sink->path, '/');
     int dir = slash ? (int)(slash - sink->path) + 1 : 0;
     struct buf name = BUF_INIT;

@@ -310,7 +310,7 @@ struct spawn_result host_start(uint32_t number, const struct wire_start_view *vi
         return r;
     while (view->host.key && (h = find_idle(view->host.key, true)) && !wake(h, view))
         send_away(h, false);
-    if (view->host.key && h) {
+    if (h) {
         r = (struct spawn_result){.pid = h->pid};
     } else {
         make_room(view->host.most);
@@ -380,6 +380,11 @@ bool host_ended(uint32_t number, int status, const struct rusage *usage, struct 
     if (h->state == HOST_BUSY) {
         h->answered = hear(h->fd, &h->done) == HEARD_DONE;
         close(h->fd);
+    }
+    if (!h->answered && status == 0) {
+        status = 1 << 8; /* its outputs were not made visible */
+        capture_remark(files_of(h), "distcomp: the kernel ended its process (_exit, quick_exit) "
+                                    "instead of returning\n");
     }
     forget(h);
     exit->status = h->answered ? h->done.code << 8 : status;

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/keys.h"
 
@@ -36,7 +37,11 @@ bool data_find_kind(const char *name, enum kind *kind, struct buf *error) {
         *kind = KIND_FILE;
     if (*name && (*kind == KIND_URL || !has_scheme(name)))
         return true;
-    buf_adds(error, *name ? "no such kind of URL: " : "an empty name: ");
+    if (*name)
+        buf_addf(error, "%.*s://... is no kind of URL that is known: ", (int)strcspn(name, ":"),
+                 name);
+    else
+        buf_adds(error, "an empty name: ");
     buf_adds(error, "data is a path, " OBJECT_PREFIX "NAME, http://... or https://...");
     return false;
 }
@@ -243,11 +248,22 @@ static bool stat_remote(struct data *data, enum kind kind, const char *name, str
     return ok;
 }
 
+/* A pipe can be read once only: what it had is kept. */
+static bool is_stream(const char *name) {
+    struct stat status;
+    enum kind kind;
+    struct buf ignored = BUF_INIT;
+    bool file = data_find_kind(name, &kind, &ignored) && kind == KIND_FILE;
+    buf_free(&ignored);
+    return file && stat(name, &status) == 0 && !S_ISREG(status.st_mode) &&
+           !S_ISDIR(status.st_mode);
+}
+
 bool data_stat(struct data *data, const char *name, struct kernel_array *array, struct buf *error) {
     struct npy npy;
     enum kind kind;
     bool ok;
-    if (find_input(data, name)) {
+    if (find_input(data, name) || is_stream(name)) {
         ok = data_read(data, name, &npy.array, error);
     } else {
         ok = data_find_kind(name, &kind, error) &&

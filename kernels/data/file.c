@@ -68,7 +68,7 @@ bool infile_map(const char *path, struct region *region, struct buf *error) {
     if (fd < 0)
         return false;
     bool ok;
-    if (S_ISREG(status.st_mode)) {
+    if (S_ISREG(status.st_mode) && status.st_size > 0) { /* a file of /proc says 0 and has more */
         ok = region_map_input(region, fd, (size_t)status.st_size, error);
     } else {
         struct intake intake = {REGION_NONE, SIZE_MAX};
@@ -112,12 +112,18 @@ static char *part_name(const struct outfile *out, unsigned number) {
     return buf_detach(&name);
 }
 
+static bool is_linked(int fd) {
+    struct stat status;
+    return fstat(fd, &status) == 0 && status.st_nlink > 0;
+}
+
 /* Removes a hidden file that nobody holds any more. */
 static void remove_stale(const struct outfile *out, const char *name) {
     int fd = openat(out->dir, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0)
         return;
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+    /* Who removes one has its lock: a linked one still has this name. */
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && is_linked(fd))
         unlinkat(out->dir, name, 0);
     close(fd);
 }
@@ -128,11 +134,6 @@ static void remove_stale_parts(const struct outfile *out) {
         remove_stale(out, name);
         free(name);
     }
-}
-
-static bool is_linked(int fd) {
-    struct stat status;
-    return fstat(fd, &status) == 0 && status.st_nlink > 0;
 }
 
 /* Creates out->part and locks it. Somebody may take it for a stale one before it is locked. */

@@ -84,6 +84,20 @@ void http_show(const char *url, struct buf *out) {
         buf_adds(out, "?...");
 }
 
+void http_show_all(const char *text, struct buf *out) {
+    while (*text) {
+        if (!http_is(text)) {
+            buf_addc(out, *text++);
+            continue;
+        }
+        size_t len = strcspn(text, " \t\n\"'");
+        char *url = xstrndup(text, len);
+        http_show(url, out);
+        free(url);
+        text += len;
+    }
+}
+
 struct http *http_new(bool (*cancelled)(void *arg), void *arg) {
     struct http *http = xcalloc(1, sizeof *http);
     http->cancelled = cancelled;

@@ -23,6 +23,8 @@
 bool http_is(const char *name);
 /* Appends the URL without user, password, and what follows '?', which may be as secret. */
 void http_show(const char *url, struct buf *out);
+/* Appends text with every URL in it as http_show has it. */
+void http_show_all(const char *text, struct buf *out);
 
 struct http;
 /* Opens nothing yet. cancelled is asked about once a second in transfers and waits; may be NULL. */

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "kernels/data/http.h"
 #include "kernels/host/kernel_run.h"
 #include "kernels/host/try.h"
 #include "kernels/host/watch.h"
@@ -35,11 +36,14 @@ static void say(struct kernel_run *run, const char *format, va_list args)
     __attribute__((format(printf, 2, 0)));
 
 static void say(struct kernel_run *run, const char *format, va_list args) {
+    struct buf text = BUF_INIT; /* kernels name their parameters, which may have passwords */
+    buf_addvf(&text, format, args);
     buf_clear(&run->line);
     buf_addf(&run->line, "%s: ", run->plugin->name);
-    buf_addvf(&run->line, format, args);
+    http_show_all(text.data, &run->line);
     buf_addc(&run->line, '\n');
     write_all(STDERR_FILENO, run->line.data, run->line.len);
+    buf_free(&text);
 }
 
 void run_say(struct kernel_run *run, const char *format, ...) {

@@ -17,10 +17,11 @@ static bool is_cancelled(void *arg) {
     return watch_cancelled() != 0;
 }
 
-/* Whether a parameter names an object: only then is it asked by hand where Redis is. */
+/* Whether a parameter may name an object, as cuda's args= does: only then is it asked by hand where
+ * Redis is. */
 static bool names_object(const struct params *params) {
     for (size_t i = 0; i < params->rows; i++)
-        if (params->table[i].type >= KERNEL_INPUT && strstr(params->values[i].text, "redis:"))
+        if (strstr(params->values[i].text, "redis:"))
             return true;
     return false;
 }

@@ -170,6 +170,19 @@ static bool find_file(const char *name, struct buf *path, struct stat *st) {
     return false;
 }
 
+/* C++'s unique symbols, or -z nodelete, keep code after dlclose. */
+static bool is_unloaded(const char *path, struct buf *error) {
+    void *handle = dlopen(path, RTLD_LAZY | RTLD_NOLOAD);
+    if (!handle)
+        return true;
+    dlclose(handle);
+    buf_addf(error,
+             "%s was replaced, but its old code cannot be unloaded from this process: build it "
+             "with -fno-gnu-unique (C++), or let idle hosts end (kernel_idle) and retry",
+             path);
+    return false;
+}
+
 static enum plugin_result look(const char *name, struct plugin **plugin, struct buf *error) {
     struct buf path = BUF_INIT;
     struct stat st;
@@ -181,7 +194,7 @@ static enum plugin_result look(const char *name, struct plugin **plugin, struct 
     } else if (!old || strcmp(old->path, path.data) != 0 || !same_file(&old->file, &st)) {
         if (old)
             forget(old, true); /* its code goes too: dlopen would give the old one again */
-        *plugin = open_file(name, path.data, &st, error);
+        *plugin = is_unloaded(path.data, error) ? open_file(name, path.data, &st, error) : NULL;
         result = *plugin ? PLUGIN_OK : PLUGIN_BROKEN;
     }
     buf_free(&path);

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/buf.h"
@@ -24,10 +23,9 @@
 static struct {
     int fd;
     int start_dir;
-    struct buf cwd, pwd; /* where it is, "" at the start; the variable PWD */
-    time_t moved_s;      /* when it last changed there; monotonic */
+    struct buf pwd; /* the variable PWD */
     char message[HOST_MESSAGE_MAX + 1];
-} serve = {.cwd = BUF_INIT, .pwd = BUF_INIT};
+} serve = {.pwd = BUF_INIT};
 
 /* --- a request ---------------------------------------------------------------------------------
  */
@@ -80,27 +78,13 @@ static ssize_t receive(struct request *request, const char **why) {
 /* --- a try -------------------------------------------------------------------------------------
  */
 
-static time_t seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return now.tv_sec;
-}
-
-/* Goes to the request's directory, when it is another one or may have been made anew since. */
+/* Each time: the kernel before may have gone elsewhere, or the directory have been made anew. */
 static bool change_dir(const char *cwd) {
-    time_t now = seconds();
-    if (!strcmp(cwd ? cwd : "", serve.cwd.data) && now == serve.moved_s)
+    if ((cwd ? chdir(cwd) : fchdir(serve.start_dir)) == 0)
         return true;
-    buf_clear(&serve.cwd);
-    serve.moved_s = 0;
-    if (cwd ? chdir(cwd) : fchdir(serve.start_dir)) {
-        fprintf(stderr, "kernelHost: cannot change to the task's directory %s: %s\n",
-                cwd ? cwd : "(the worker's)", strerror(errno));
-        return false;
-    }
-    buf_adds(&serve.cwd, cwd ? cwd : "");
-    serve.moved_s = now;
-    return true;
+    fprintf(stderr, "kernelHost: cannot change to the task's directory %s: %s\n",
+            cwd ? cwd : "(the worker's)", strerror(errno));
+    return false;
 }
 
 static bool has_variable(const struct request *request, const char *name) {
@@ -179,6 +163,7 @@ static void leave_if_cancelled(int code) {
     if (!number)
         return;
     if (code == TRY_DONE) {
+        answer(code); /* an end with 0 alone is no success: a kernel may call _exit */
         plugin_close_all();
         exit(TRY_DONE);
     }
@@ -192,8 +177,6 @@ int serve_run(int fd) {
     serve.fd = fd;
     fcntl(fd, F_SETFD, FD_CLOEXEC);
     serve.start_dir = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    serve.moved_s = 0;
-    buf_clear(&serve.cwd);
     watch_start(false);
     hostenv_start();
     tryuse_start();

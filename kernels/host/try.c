@@ -8,6 +8,7 @@
 
 #include "common/units.h"
 #include "common/words.h"
+#include "kernels/data/http.h"
 #include "kernels/host/kernel_run.h"
 #include "kernels/host/paramtext.h"
 #include "kernels/host/plugindir.h"
@@ -23,8 +24,9 @@ static int complain(const char *what, const char *text, int code) {
 
 /* Each line of errors after the kernel's name, then how it is used. */
 static void say_refused(const struct kernel *kernel, const struct buf *errors) {
-    struct buf text = BUF_INIT;
-    for (const char *at = errors->data; *at;) {
+    struct buf text = BUF_INIT, shown = BUF_INIT;
+    http_show_all(errors->data, &shown);
+    for (const char *at = shown.data; *at;) {
         size_t len = strcspn(at, "\n");
         buf_addf(&text, "%s: %.*s\n", kernel->name, (int)len, at);
         at += len + (at[len] == '\n');
@@ -33,6 +35,7 @@ static void say_refused(const struct kernel *kernel, const struct buf *errors) {
     paramtext_usage(kernel, &text);
     fprintf(stderr, "%s\n", text.data);
     buf_free(&text);
+    buf_free(&shown);
 }
 
 /* Opens the plug-in that the first word names, and reads the others. 0, or the code. */

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -98,8 +99,10 @@ static void on_leave(int code, void *arg) {
     size_t at = put(line, put(line, 0, running), ": the kernel called exit\n");
     ssize_t ignored = write(STDERR_FILENO, line, at);
     (void)ignored;
-    if (!code)
+    if (!code) {
+        fflush(stdout); /* what it printed; _exit would drop it */
         _exit(1);
+    }
 }
 
 static void handle_crashes(void) {

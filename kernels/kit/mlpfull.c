@@ -167,8 +167,8 @@ SIMD_INLINE void outer(const double *a, size_t lda, const vec *d, size_t k, size
 SIMD_INLINE void exp_vec(vec *x) {
     const double to_int = 0x1.8p52; /* adding it rounds, and leaves n in the low bits */
     vec least = (vec){0} - 708;
-    ivec low_enough = *x > least;
-    vec in = (vec)(((ivec)*x & low_enough) | ((ivec)least & ~low_enough));
+    ivec below = *x < least; /* what is no number stays none */
+    vec in = (vec)(((ivec)least & below) | ((ivec)*x & ~below));
     vec shifted = in * 0x1.71547652b82fep0 + to_int;
     vec n = shifted - to_int;
     vec r = in - n * 0x1.62e42fefa38p-1; /* ln 2 in 42 bits, so that n times it is exact */

@@ -152,7 +152,7 @@ static double differences(struct mlpsgd *m, struct mlpsgd_rows rows) {
     for (size_t r = 0; r < rows.count; r++) {
         float *d = m->o + r * m->shape.classes;
         float *right = d + dataset_label(rows.data, row_of(&rows, r));
-        loss -= log(*right > 1e-30F ? (double)*right : 1e-30);
+        loss -= log(*right < 1e-30F ? 1e-30 : (double)*right);
         for (size_t c = 0; c < m->shape.classes; c++)
             d[c] = -d[c];
         *right += 1;

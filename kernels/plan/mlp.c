@@ -7,7 +7,8 @@
  *                 └─── until the next meeting ◄┘
  *
  * In each epoch all rows are put into a new order, and each shard takes its slice of it. Between
- * two meetings a shard moves its own copy of weights and velocity; then all go on from the mean.
+ * two meetings a shard moves its own copy of weights and velocity; then all go on from the mean. A
+ * step of all shards together takes --batch rows.
  * One shard needs no average. What a task is called hangs on everything but the number of epochs,
  * so a plan with more of them goes on from the last.
  */
@@ -182,7 +183,8 @@ static void add_shard(const struct plan *p, const struct stretch *s, uint64_t sh
         training_add_param(out, "slice", "%llu", slice);
         training_add_param(out, "slices", "%llu", slices);
     }
-    training_add_param(out, "batch", "%llu", (unsigned long long)p->batch);
+    unsigned long long batch = p->batch / p->shards;
+    training_add_param(out, "batch", "%llu", batch > 0 ? batch : 1);
     add_number("rate", s->rate, out);
     add_number("momentum", p->momentum, out);
     add_file(p, "out", &s->here, more, out);
@@ -279,7 +281,7 @@ static int run(int argc, char **argv, struct buf *out, struct buf *error) {
                      .batch = 128,
                      .seed = 1,
                      .rate = 0.05,
-                     .decay = 0.9,
+                     .decay = 0.8,
                      .momentum = 0.9,
                      .sync = 1,
                      .prefix = BUF_INIT,
@@ -303,7 +305,7 @@ static int run(int argc, char **argv, struct buf *out, struct buf *error) {
 const struct planner plan_mlp = {
     .name = "mlp",
     .usage = "[--data DIR] [--weights PREFIX] [--hidden 128] [--epochs 10] [--shards 1] [--sync "
-             "EPOCHS] [--batch 128] [--rate 0.05] [--decay 0.9] [--momentum 0.9] [--seed 1] "
+             "EPOCHS] [--batch 128] [--rate 0.05] [--decay 0.8] [--momentum 0.9] [--seed 1] "
              "[--priority N]",
     .summary = "Trains 784-hidden-10 on images (Fashion-MNIST), in shards that share weights",
     .run = run};

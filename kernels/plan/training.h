@@ -12,7 +12,7 @@
 #include "common/buf.h"
 
 /* Memory of a kernelHost with its libraries beside what a kernel needs, as measured. */
-#define TRAINING_HOST_BYTES (UINT64_C(32) << 20)
+#define TRAINING_HOST_BYTES (UINT64_C(12) << 20)
 
 /* --- the command line ---------------------------------------------------------------------------
  */

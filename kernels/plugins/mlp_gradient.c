@@ -22,8 +22,9 @@ static bool estimate(struct kernel_run *r, struct kernel_estimate *e) {
     if (!kernel_stat(r, kernel_text(r, P_WEIGHTS), &weights))
         return false;
     e->memory_bytes = dataset_file_bytes(kernel_text(r, P_DATA)) +
-                      4 * kernel_elements(&weights) * kernel_dtype_bytes(weights.dtype) +
-                      blas_memory_bytes(kernel_threads(r));
+                      4 * kernel_elements(&weights) * kernel_dtype_bytes(weights.dtype);
+    if (weights.dtype == KERNEL_F32)
+        e->memory_bytes += blas_memory_bytes(kernel_threads(r));
     return true;
 }
 

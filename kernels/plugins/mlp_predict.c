@@ -21,8 +21,9 @@ static bool estimate(struct kernel_run *r, struct kernel_estimate *e) {
     /* A row of letters is two bytes a value and more; its answers are four, and eight a class. */
     uint64_t data = dataset_file_bytes(kernel_text(r, P_DATA));
     e->memory_bytes = data + data * (kernel_given(r, P_PROBABILITIES) ? 8 : 2) +
-                      2 * kernel_elements(&weights) * kernel_dtype_bytes(weights.dtype) +
-                      blas_memory_bytes(kernel_threads(r));
+                      2 * kernel_elements(&weights) * kernel_dtype_bytes(weights.dtype);
+    if (weights.dtype == KERNEL_F32)
+        e->memory_bytes += blas_memory_bytes(kernel_threads(r));
     return true;
 }
 

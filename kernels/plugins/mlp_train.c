@@ -217,6 +217,13 @@ static int make_sgd(struct kernel_run *r, struct mlp *net, struct sgd *sgd) {
     return 0;
 }
 
+static bool all_finite(const float *numbers, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(numbers[i]))
+            return false;
+    return true;
+}
+
 static int train_sgd(struct kernel_run *r, const struct dataset *data, struct mlp *net) {
     struct sgd sgd;
     int code = make_sgd(r, net, &sgd);
@@ -235,7 +242,7 @@ static int train_sgd(struct kernel_run *r, const struct dataset *data, struct ml
         loss = one_epoch(r, &sgd, (struct mlpsgd_rows){data, order, from, to - from});
         if (kernel_cancelled(r))
             return kernel_fail(r, "stopped in epoch %lld", first + i);
-        if (!isfinite(loss))
+        if (!isfinite(loss) || !all_finite(sgd.numbers, mlp_weights(net->shape)))
             return diverged(r, first + i);
         kernel_progress(r, (double)(i + 1) / (double)epochs);
     }

@@ -19,8 +19,9 @@ static bool estimate(struct kernel_run *r, struct kernel_estimate *e) {
         return false;
     size_t numbers = kernel_elements(&weights);
     e->memory_bytes = dataset_file_bytes(kernel_text(r, P_DATA)) +
-                      2 * numbers * kernel_dtype_bytes(weights.dtype) +
-                      blas_memory_bytes(kernel_threads(r));
+                      2 * numbers * kernel_dtype_bytes(weights.dtype);
+    if (weights.dtype == KERNEL_F32)
+        e->memory_bytes += blas_memory_bytes(kernel_threads(r));
     return true;
 }
 

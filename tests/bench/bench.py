@@ -2,7 +2,7 @@
 
 usage: bench.py [--pairs N] [--scale X] [PART...]       make bench BENCH='exec load' BENCH_FLAGS='--pairs 9'
 
-Parts: exec load latency cancel look idle wake starve memory kernels; all of them when none is named. docs/performance.md tells
+Parts: exec load latency cancel look idle wake starve memory kernels kernels_ml; all of them when none is named. docs/performance.md tells
 what each does. The exit code says whether everything could be measured, not whether the targets were met.
 """
 import argparse
@@ -17,6 +17,7 @@ from dataclasses import asdict
 import idle_part
 import kernels_part
 import memory_part
+import ml_part
 import queue_part
 import run_part
 import starve_part
@@ -33,6 +34,7 @@ PARTS = {
     "starve": starve_part.measure_starve,
     "memory": memory_part.measure_memory,
     "kernels": kernels_part.measure_kernels,
+    "kernels_ml": ml_part.measure_ml,
 }
 
 

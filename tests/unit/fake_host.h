@@ -67,6 +67,11 @@ static void fake_daemon(const char *file) {
         pause();
 }
 
+static void fake_die(int number) {
+    signal(number, SIG_DFL); /* a sanitizer would catch it */
+    kill(getpid(), number);
+}
+
 static void fake_spin(long ms) {
     struct timespec t, from;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
@@ -124,7 +129,7 @@ static bool fake_obey(const char *order, char *value, struct host_done *done) {
     else if (strcmp(order, "exit") == 0)
         _exit((int)strtol(value, NULL, 10));
     else if (strcmp(order, "kill") == 0)
-        kill(getpid(), (int)strtol(value, NULL, 10));
+        fake_die((int)strtol(value, NULL, 10));
     else if (strcmp(order, "nonsense") == 0)
         fake_terminated = send(fake_fd, "what?", 5, MSG_NOSIGNAL) < 0;
     else if (strcmp(order, "quit") == 0)

@@ -244,8 +244,8 @@ static void refused_outputs(void **state) {
     refuse_write("dir/", vector(1), "a directory is there");
     refuse_write("none/", vector(1), "names no file");
     refuse_write("", vector(1), "an empty name");
-    refuse_write("ftp://host/a", vector(1), "no such kind of URL");
-    refuse_write("s3://bucket/a", vector(1), "no such kind of URL");
+    refuse_write("ftp://host/a", vector(1), "is no kind of URL that is known");
+    refuse_write("s3://bucket/a", vector(1), "is no kind of URL that is known");
     refuse_write("redis:a", vector(1), "redis:a needs the Redis of a queue");
     refuse_write("a", vector(SIZE_MAX / 8), "too large for any memory");
     refuse_write("a\nb", vector(SIZE_MAX / 8), "a?b has a shape");
@@ -403,7 +403,7 @@ static void refused_inputs(void **state) {
     refuse_read("dir", "dir is a directory");
     refuse_read("none", "none cannot be read: No such file");
     refuse_read("redis:x", "redis:x needs the Redis of a queue");
-    refuse_read("file:///a", "no such kind of URL");
+    refuse_read("file:///a", "is no kind of URL that is known");
     refuse_read("", "an empty name");
     buf_free(&header);
     buf_free(&error);

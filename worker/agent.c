@@ -299,6 +299,7 @@ static void on_frame(void *arg, uint32_t type, const char *payload, size_t len) 
         gpu_adopt(a);
         pin_adopt(a);
         take_over_order(a);
+        hosts_dismiss(a, false); /* whose memory this agent does not know */
         if (a->mode >= MODE_STOP)
             keep_order(a); /* told before the incarnation was known, */
         if (a->mode == MODE_RETURN)

@@ -48,8 +48,8 @@ static void drop(struct agent *a, struct follow **place) {
 static bool send_stream(struct agent *a, struct follow *f, const struct run *run, int which) {
     static const char kinds[2] = {'o', 'e'};
     char chunk[1 + PLACE + CHUNK];
-    if (!redisio_up(a->redis))
-        return false;
+    if (!redisio_up(a->redis) || (run->native && run->files < WIRE_FILES_HOST))
+        return false; /* not told yet where it is, or there is none: its slot's files are others' */
     struct buf path = BUF_INIT;
     result_stream_path(&path, a->config->state_dir, run->files, which == 1);
     int fd = open(path.data, O_RDONLY | O_CLOEXEC);

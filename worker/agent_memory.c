@@ -147,8 +147,12 @@ void memory_ends(struct agent *a, struct run *run) {
     if (m->measured)
         usage_remove(a->memory.usage, run->slot, &last);
     m->measured = false;
-    m->read_bytes = last.read_bytes;
-    m->write_bytes = last.write_bytes;
+    m->read_bytes = run->exit.read_bytes;
+    m->write_bytes = run->exit.write_bytes;
+    if (!run->native) { /* processes that nobody waited for are not in its exit */
+        m->read_bytes = last.read_bytes > m->read_bytes ? last.read_bytes : m->read_bytes;
+        m->write_bytes = last.write_bytes > m->write_bytes ? last.write_bytes : m->write_bytes;
+    }
     m->verdict = memory_oom_judge(a, run);
     m->peak_bytes = result_peak(&last, &run->exit);
     if (m->verdict != OOM_NO && m->peak_bytes < run->exit.maxrss_kib * 1024)

@@ -391,8 +391,12 @@ static void tell_slots(void) {
             wireio_put(&io, WIRE_STARTED, &started, sizeof started, NULL, 0);
             tell_files(s);
         }
-        if (s->send_exit)
-            wireio_put(&io, WIRE_EXIT, &s->exit, exit_bytes(), NULL, 0);
+        if (s->send_exit) {
+            struct wire_exit e = s->exit;
+            if (agent_version < WIRE_VERSION_HOST && s->files != e.slot)
+                e.out_bytes = e.err_bytes = 0; /* it would look into the slot's files */
+            wireio_put(&io, WIRE_EXIT, &e, exit_bytes(), NULL, 0);
+        }
         s->send_started = s->send_exit = false;
     }
     exit_queued = queue_len > 0;

@@ -60,11 +60,24 @@ static uint64_t usec(const struct timeval *t) {
     return (uint64_t)t->tv_sec * US_PER_S + (uint64_t)t->tv_usec;
 }
 
+void ending_add(struct wire_exit *e, const struct host_use *use) {
+    e->user_us += use->user_us;
+    e->system_us += use->system_us;
+    e->read_bytes += use->read_bytes;
+    e->write_bytes += use->write_bytes;
+    if (use->maxrss_kib > e->maxrss_kib)
+        e->maxrss_kib = use->maxrss_kib;
+}
+
+struct host_use ending_use(const struct rusage *usage) {
+    return (struct host_use){usec(&usage->ru_utime), usec(&usage->ru_stime),
+                             (uint64_t)usage->ru_maxrss, (uint64_t)usage->ru_inblock * 512,
+                             (uint64_t)usage->ru_oublock * 512};
+}
+
 static void add_usage(struct wire_exit *e, const struct rusage *usage) {
-    e->user_us += usec(&usage->ru_utime);
-    e->system_us += usec(&usage->ru_stime);
-    if ((uint64_t)usage->ru_maxrss > e->maxrss_kib)
-        e->maxrss_kib = (uint64_t)usage->ru_maxrss;
+    struct host_use use = ending_use(usage);
+    ending_add(e, &use);
 }
 
 static void stamp_end(struct slot *s) {
@@ -81,9 +94,7 @@ static void main_ended(uint32_t number) {
 void ending_answered(uint32_t number, const struct host_done *done) {
     struct slot *s = &slot_table[number];
     s->exit.status = done->code << 8;
-    s->exit.user_us = done->user_us;
-    s->exit.system_us = done->system_us;
-    s->exit.maxrss_kib = done->maxrss_kib;
+    ending_add(&s->exit, &done->use);
     s->silent = done->flags & HOST_SILENT;
     main_ended(number);
 }

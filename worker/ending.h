@@ -21,6 +21,9 @@
 #include <stdint.h>
 #include <sys/resource.h>
 
+#include "worker/hostwire.h"
+#include "worker/wire.h"
+
 #define ENDING_LEFTOVER_GRACE_MS                                                                   \
     250 /* SIGTERM to SIGKILL for what a finished main process left behind */
 
@@ -32,7 +35,9 @@ extern void (*ending_done)(uint32_t slot);
 void ending_request(uint32_t number, uint32_t why, uint32_t grace_ms);
 void ending_request_all(uint32_t why, uint32_t grace_ms);
 
-struct host_done;
+/* What somebody of the try has used comes to what is known. */
+void ending_add(struct wire_exit *e, const struct host_use *use);
+struct host_use ending_use(const struct rusage *usage);
 /* The slot's host is done with its try, and idle. */
 void ending_answered(uint32_t number, const struct host_done *done);
 /* wait4 returned pid: a try's main process or anything else but the agent. */

@@ -38,10 +38,12 @@ struct host {
     int32_t pid;
     int fd; /* IDLE, BUSY */
     uint32_t serial;
-    uint32_t slot; /* 1 + that of the try that has it or, until its ACK, its files; 0: none */
+    uint32_t number; /* of the last request */
+    bool killed;     /* CUT: for its silence */
+    uint32_t slot;   /* 1 + that of the try that has it or, until its ACK, its files; 0: none */
     uint64_t key;
-    uint64_t user_us, system_us; /* of the tries before this one */
-    int64_t due_us;              /* IDLE: goes; CUT: SIGKILL */
+    struct host_use before; /* by the tries before this one */
+    int64_t due_us;         /* IDLE: goes; CUT: SIGKILL */
     struct host_done done;
 };
 
@@ -175,13 +177,14 @@ static size_t request_bytes(const struct wire_start_view *view) {
 }
 
 /* files: standard output and error, NULL: those that it has. */
-static bool send_request(int fd, const struct wire_start_view *view, const int *files) {
+static bool send_request(struct host *host, const struct wire_start_view *view, const int *files) {
     const struct wire_start *h = &view->head;
     struct host_request request = {.version = HOST_VERSION,
                                    .flags = files ? HOST_NEW_FILES : 0,
                                    .cwd_len = h->cwd_len,
                                    .argc = h->argc,
-                                   .envc = h->envc};
+                                   .envc = h->envc,
+                                   .number = ++host->number};
     char nul = 0;
     struct iovec parts[] = {{&request, sizeof request},
                             {(void *)(uintptr_t)view->cwd, h->cwd_len},
@@ -200,21 +203,22 @@ static bool send_request(int fd, const struct wire_start_view *view, const int *
         message.msg_control = &control;
         message.msg_controllen = sizeof control.bytes;
     }
-    return sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+    return sendmsg(host->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
 }
 
 enum heard { HEARD_NOTHING, HEARD_DONE, HEARD_END, HEARD_NONSENSE };
 
-static enum heard hear(int fd, struct host_done *done) {
+static enum heard hear(const struct host *h, struct host_done *done) {
     struct {
         struct host_done done;
         char more; /* a longer one is no answer */
     } in;
-    ssize_t n = recv(fd, &in, sizeof in, MSG_DONTWAIT);
+    ssize_t n = recv(h->fd, &in, sizeof in, MSG_DONTWAIT);
     if (n < 0)
         return errno == EAGAIN || errno == EINTR ? HEARD_NOTHING : HEARD_END;
     *done = in.done;
-    if (n == sizeof *done && done->version == HOST_VERSION && done->code >= 0 && done->code <= 255)
+    if (n == sizeof *done && done->version == HOST_VERSION && done->number == h->number &&
+        done->code >= 0 && done->code <= 255)
         return HEARD_DONE;
     return n == 0 ? HEARD_END : HEARD_NONSENSE;
 }
@@ -228,8 +232,8 @@ static bool wake(struct host *h, const struct wire_start_view *view) {
     bool same = capture_reuse(own);
     for (int stream = 0; stream < 2 && !same; stream++)
         files[stream] = capture_open(own, stream);
-    bool sent = (same || (files[0] >= 0 && files[1] >= 0)) &&
-                send_request(h->fd, view, same ? NULL : files);
+    bool sent =
+        (same || (files[0] >= 0 && files[1] >= 0)) && send_request(h, view, same ? NULL : files);
     for (int stream = 0; stream < 2; stream++)
         if (files[stream] >= 0)
             close(files[stream]);
@@ -257,7 +261,7 @@ static struct spawn_result start_new(struct host *h, const struct wire_start_vie
     *h = (struct host){.fd = pair[0], .serial = ++last_serial, .key = view->host.key};
     struct spawn_result r = {.step = WIRE_STEP_SOCKET};
     snprintf(cookie, sizeof cookie, "%s%u.%u", cookie_prefix, (uint32_t)(h - hosts), h->serial);
-    if (watch(h) && send_request(h->fd, view, NULL))
+    if (watch(h) && send_request(h, view, NULL))
         r = spawn_host(files_of(h), view, pair[1], cookie);
     else
         r.error = errno;
@@ -337,8 +341,10 @@ static void answered(struct host *h, const struct host_done *done) {
         return;
     }
     h->state = HOST_IDLE;
-    h->user_us += done->user_us;
-    h->system_us += done->system_us;
+    h->before.user_us += done->use.user_us;
+    h->before.system_us += done->use.system_us;
+    h->before.read_bytes += done->use.read_bytes;
+    h->before.write_bytes += done->use.write_bytes;
     due_at(&h->due_us, ustime_mono() + idle_us);
     idle_count++;
     ending_answered(number, done);
@@ -350,7 +356,7 @@ void host_readable(uint32_t host) {
     struct host_done done;
     if (h->state != HOST_IDLE && h->state != HOST_BUSY)
         return; /* an event of a socket that was closed in this round */
-    enum heard heard = hear(h->fd, &done);
+    enum heard heard = hear(h, &done);
     if (heard == HEARD_NOTHING)
         return;
     if (h->state == HOST_IDLE) {
@@ -364,13 +370,23 @@ void host_readable(uint32_t host) {
         capture_remark(files_of(h), "distcomp: the kernel's process said what is no answer to the "
                                     "worker, and was killed\n");
         cut(h, AGAIN_US);
+        h->killed = true;
         end_now(h->pid);
     }
 }
 
-static uint64_t less(const struct timeval *whole, uint64_t before_us) {
-    uint64_t us = (uint64_t)whole->tv_sec * US_PER_S + (uint64_t)whole->tv_usec;
-    return us > before_us ? us - before_us : 0;
+static uint64_t less(uint64_t whole, uint64_t before) {
+    return whole > before ? whole - before : 0;
+}
+
+/* What the last try of a host that died has used. */
+static struct host_use last_use(const struct host *h, const struct rusage *usage) {
+    struct host_use use = ending_use(usage);
+    use.user_us = less(use.user_us, h->before.user_us);
+    use.system_us = less(use.system_us, h->before.system_us);
+    use.read_bytes = less(use.read_bytes, h->before.read_bytes);
+    use.write_bytes = less(use.write_bytes, h->before.write_bytes);
+    return use;
 }
 
 bool host_ended(uint32_t number, int status, const struct rusage *usage, struct wire_exit *exit) {
@@ -378,7 +394,7 @@ bool host_ended(uint32_t number, int status, const struct rusage *usage, struct 
     if (!h || (h->state != HOST_BUSY && h->state != HOST_CUT))
         return false;
     if (h->state == HOST_BUSY) {
-        h->answered = hear(h->fd, &h->done) == HEARD_DONE;
+        h->answered = hear(h, &h->done) == HEARD_DONE;
         close(h->fd);
     }
     if (!h->answered && status == 0) {
@@ -388,9 +404,8 @@ bool host_ended(uint32_t number, int status, const struct rusage *usage, struct 
     }
     forget(h);
     exit->status = h->answered ? h->done.code << 8 : status;
-    exit->user_us = h->answered ? h->done.user_us : less(&usage->ru_utime, h->user_us);
-    exit->system_us = h->answered ? h->done.system_us : less(&usage->ru_stime, h->system_us);
-    exit->maxrss_kib = h->answered ? h->done.maxrss_kib : (uint64_t)usage->ru_maxrss;
+    struct host_use use = h->answered ? h->done.use : last_use(h, usage);
+    ending_add(exit, &use);
     return true;
 }
 
@@ -401,6 +416,8 @@ static void idle_died(struct host *h, int status) {
     close(h->fd);
     forget(h);
     idle_count--;
+    if (!h->slot)
+        capture_renew(files_of(h)); /* whoever is left of it may still write */
 }
 
 void host_reaped(int32_t pid, int status) {
@@ -432,6 +449,10 @@ void host_timers(int64_t now_us) {
         } else if (h->state == HOST_IDLE) {
             send_away(h, false);
         } else if (h->state == HOST_CUT) {
+            if (!h->killed && !h->answered && slot_table[h->slot - 1].phase == SLOT_CALM)
+                capture_remark(files_of(h), "distcomp: the kernel's process closed its connection "
+                                            "to the worker and did not end, and was killed\n");
+            h->killed = true;
             end_now(h->pid);
             due_at(&h->due_us, now_us + AGAIN_US);
         }

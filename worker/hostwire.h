@@ -39,7 +39,7 @@ struct host_request {
         cwd_len; /* 0: the directory it was started in; else a string follows, NUL not counted */
     uint32_t argc;
     uint32_t envc;
-    uint32_t padding;
+    uint32_t number; /* of this request; its answer has it, too */
 };
 
 /* The code of a try whose arguments or input no other try can mend (kernel_refuse): the task has
@@ -48,14 +48,19 @@ struct host_request {
 
 #define HOST_SILENT 1u /* flags of an answer: both output files are empty, as fstat says */
 
+/* What a try has used: the host's threads and the children it waited for. */
+struct host_use {
+    uint64_t user_us, system_us;
+    uint64_t maxrss_kib;              /* its highest resident memory during this try */
+    uint64_t read_bytes, write_bytes; /* from and to storage */
+};
+
 struct host_done {
     uint32_t version; /* HOST_VERSION */
     int32_t code;     /* as exit would give it: 0 to 255 */
-    uint64_t user_us; /* of the host's threads and the children it waited for, in this try */
-    uint64_t system_us;
-    uint64_t maxrss_kib; /* its highest resident memory during this try */
-    uint32_t flags;      /* HOST_SILENT */
-    uint32_t padding;
+    struct host_use use;
+    uint32_t flags;  /* HOST_SILENT */
+    uint32_t number; /* of the request that is answered */
 };
 
 #endif

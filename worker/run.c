@@ -60,12 +60,20 @@ static void list_append(struct run_list *list, struct run *run) {
     list_insert(list, run, list->last);
 }
 
+/* A host runs it, or keeps the output of it until ACK, and takes no other try as long. */
+static void count_host(struct runs *runs, struct run *run) {
+    bool ended = run->state == RUN_ENDED || run->state == RUN_REPORTING;
+    bool output = run->exit.out_bytes || run->exit.err_bytes;
+    runs->natives -= run->has_host;
+    run->has_host = run->native && (run->state == RUN_STARTED || (ended && output));
+    runs->natives += run->has_host;
+}
+
 /* The one place where a run's state changes: the lists and what is promised follow from it. */
 static void set_state(struct runs *runs, struct run *run, enum run_state state) {
     if (run->state == RUN_STARTED) {
         runs->started_mem_bytes -= run->mem_bytes;
         runs->started_mcpu -= run->mcpu;
-        runs->natives -= run->native;
     }
     list_remove(&runs->lists[run->state], run);
     run->state = state;
@@ -73,8 +81,8 @@ static void set_state(struct runs *runs, struct run *run, enum run_state state) 
     if (state == RUN_STARTED) {
         runs->started_mem_bytes += run->mem_bytes;
         runs->started_mcpu += run->mcpu;
-        runs->natives += run->native;
     }
+    count_host(runs, run);
 }
 
 static struct run *new_run(struct runs *runs, const char *id, const char *nonce) {
@@ -291,7 +299,7 @@ void run_end_asked(struct run *run, enum wire_why why, uint64_t grace_ms) {
 
 void run_end(struct runs *runs, struct run *run, const struct wire_exit *how) {
     run->exit = *how;
-    if (how->files) /* an older supervisor does not say, and has no others */
+    if (how->files || run->native) /* an older supervisor does not say, and has no others */
         run->files = how->files;
     set_state(runs, run, RUN_ENDED);
 }
@@ -313,6 +321,7 @@ void run_remove(struct runs *runs, struct run *run) {
     if (run->state == RUN_STARTED)
         set_state(runs, run, RUN_ENDED);
     list_remove(&runs->lists[run->state], run);
+    runs->natives -= run->has_host;
     if (run->slot != RUN_NO_SLOT) {
         runs->slots[run->slot] = NULL;
         runs->free_slots[runs->free_count++] = run->slot;

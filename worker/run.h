@@ -79,6 +79,7 @@ struct run {
     enum output_mode output;
     struct placement *placement; /* cards, CPUs and hard limits; NULL for most. Owned */
     bool native;
+    bool has_host;        /* NATIVE: counted in runs.natives */
     uint64_t environment; /* NATIVE: hostkey_environment; not known of one that was taken over */
     uint64_t host_key;    /* likewise: hostkey, from its start on */
     /* While READY: the record, decoded again at start. Freed then. */
@@ -112,7 +113,7 @@ struct runs {
     uint32_t capacity;
     uint32_t *free_slots; /* a stack */
     uint32_t free_count;
-    size_t natives; /* STARTED */
+    size_t natives; /* that have a host: STARTED, or with output that waits for ACK */
     uint64_t started_mem_bytes;
     uint64_t started_mcpu;
     uint64_t last_order; /* of starts */

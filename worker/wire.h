@@ -259,7 +259,8 @@ struct wire_exit {
     uint64_t out_bytes, err_bytes; /* sizes of the output files, holes included */
     /* From WIRE_VERSION_HOST on; WIRE_EXIT_OLD_BYTES are sent to an older agent. */
     uint32_t flags;
-    uint32_t files; /* as in struct wire_files */
+    uint32_t files;                   /* as in struct wire_files */
+    uint64_t read_bytes, write_bytes; /* from and to storage, as times are counted */
 };
 #define WIRE_EXIT_OLD_BYTES  88u
 #define WIRE_EXIT_HOST_STAYS 1u /* flags: process `pid` waits for the next try */

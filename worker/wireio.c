@@ -23,7 +23,7 @@ static_assert(sizeof(struct wire_lease) == 16, "wire_lease");
 static_assert(sizeof(struct wire_alive) == 8, "wire_alive");
 static_assert(sizeof(struct wire_bye) == 8, "wire_bye");
 static_assert(sizeof(struct wire_started) == 16, "wire_started");
-static_assert(sizeof(struct wire_exit) == 96, "wire_exit");
+static_assert(sizeof(struct wire_exit) == 112, "wire_exit");
 static_assert(offsetof(struct wire_exit, flags) == WIRE_EXIT_OLD_BYTES, "an older wire_exit");
 static_assert(sizeof(struct wire_host) == 16, "wire_host");
 static_assert(sizeof(struct wire_files) == 8, "wire_files");

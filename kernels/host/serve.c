@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -141,15 +142,13 @@ static bool is_empty(int fd) {
 }
 
 /* False: the supervisor is gone. */
-static bool answer(int code) {
+static bool answer(int code, uint32_t number) {
     bool silent = is_empty(STDOUT_FILENO) && is_empty(STDERR_FILENO);
-    struct tryuse use = tryuse_take();
     struct host_done done = {.version = HOST_VERSION,
                              .code = code,
-                             .user_us = use.user_us,
-                             .system_us = use.system_us,
-                             .maxrss_kib = use.maxrss_kib,
-                             .flags = silent ? HOST_SILENT : 0};
+                             .use = tryuse_take(),
+                             .flags = silent ? HOST_SILENT : 0,
+                             .number = number};
     ssize_t sent;
     do
         sent = send(serve.fd, &done, sizeof done, MSG_NOSIGNAL);
@@ -158,16 +157,21 @@ static bool answer(int code) {
 }
 
 /* A try that was asked to end is the host's last. */
-static void leave_if_cancelled(int code) {
+static void leave_if_cancelled(int code, uint32_t request) {
     int number = watch_cancelled();
     if (!number)
         return;
     if (code == TRY_DONE) {
-        answer(code); /* an end with 0 alone is no success: a kernel may call _exit */
+        answer(code, request); /* an end with 0 alone is no success: a kernel may call _exit */
         plugin_close_all();
         exit(TRY_DONE);
     }
     watch_die(number);
+}
+
+static void forked(void) {
+    close(serve.fd);
+    serve.fd = -1;
 }
 
 int serve_run(int fd) {
@@ -176,14 +180,17 @@ int serve_run(int fd) {
     ssize_t len;
     serve.fd = fd;
     fcntl(fd, F_SETFD, FD_CLOEXEC);
+    pthread_atfork(NULL, NULL, forked);
     serve.start_dir = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     watch_start(false);
     hostenv_start();
     tryuse_start();
     while ((len = receive(&request, &why)) > 0) {
         int code = run_request(&request);
-        leave_if_cancelled(code);
-        if (!answer(code))
+        if (serve.fd < 0)
+            _exit(code); /* a child that came back from run(): the try is its parent's */
+        leave_if_cancelled(code, request.head.number);
+        if (!answer(code, request.head.number))
             break;
         tryuse_settle();
     }

@@ -12,9 +12,9 @@
 #define BIG_KIB  (UINT64_C(32) * 1024) /* a rise by more: free memory is given back */
 
 static struct {
-    uint64_t user_us, system_us; /* taken so far */
-    uint64_t mark_kib;           /* when it was set back, or at the start */
-    uint64_t high_kib;           /* at the last take */
+    struct host_use whole; /* taken so far */
+    uint64_t mark_kib;     /* when it was set back, or at the start */
+    uint64_t high_kib;     /* at the last take */
     uint64_t child_kib;
     int reset_fd; /* /proc/self/clear_refs, or -1 */
 } use = {.reset_fd = -1};
@@ -49,21 +49,24 @@ static uint64_t resident_kib(void) {
     return strtoull(at, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
 }
 
-struct tryuse tryuse_take(void) {
+struct host_use tryuse_take(void) {
     struct rusage self, children;
     getrusage(RUSAGE_SELF, &self);
     getrusage(RUSAGE_CHILDREN, &children);
-    uint64_t user_us = us(self.ru_utime) + us(children.ru_utime);
-    uint64_t system_us = us(self.ru_stime) + us(children.ru_stime);
     uint64_t high = (uint64_t)self.ru_maxrss, child = (uint64_t)children.ru_maxrss;
-    struct tryuse taken = {user_us - use.user_us, system_us - use.system_us, high};
+    struct host_use whole = {us(self.ru_utime) + us(children.ru_utime),
+                             us(self.ru_stime) + us(children.ru_stime), high,
+                             512 * (uint64_t)(self.ru_inblock + children.ru_inblock),
+                             512 * (uint64_t)(self.ru_oublock + children.ru_oublock)};
+    struct host_use taken = {
+        whole.user_us - use.whole.user_us, whole.system_us - use.whole.system_us, high,
+        whole.read_bytes - use.whole.read_bytes, whole.write_bytes - use.whole.write_bytes};
     /* A mark that cannot be set back and did not rise says nothing of this try. */
     if (use.reset_fd < 0 && high <= use.high_kib && resident_kib())
         taken.maxrss_kib = resident_kib();
     if (child > use.child_kib && child > taken.maxrss_kib)
         taken.maxrss_kib = child;
-    use.user_us = user_us;
-    use.system_us = system_us;
+    use.whole = whole;
     use.high_kib = high;
     use.child_kib = child;
     return taken;

@@ -7,15 +7,12 @@
 
 #include <stdint.h>
 
-struct tryuse {
-    uint64_t user_us, system_us; /* of all threads and of the children that were waited for */
-    uint64_t maxrss_kib;         /* highest resident memory */
-};
+#include "worker/hostwire.h"
 
 /* Before the first try. What the process used until then counts for it. */
 void tryuse_start(void);
 /* What was used since the call before. */
-struct tryuse tryuse_take(void);
+struct host_use tryuse_take(void);
 /* After a try: when it took much memory, what is free goes back to the system; the high-water mark
  * is set back when it has risen. */
 void tryuse_settle(void);

@@ -9,23 +9,25 @@
 typedef double vec __attribute__((vector_size(32)));
 typedef int64_t ivec __attribute__((vector_size(32)));
 #define LANES 4
-#define ROWS  8 /* that go through the layers at a time */
+#define ROWS  8 /* that go through the layers at a time, a row in a lane */
+#define PAIR  2 /* vectors that they fill */
 
 #define PRAGMA(text) _Pragma(#text)
 #define UNROLL(n)    PRAGMA(GCC unroll n)
 
 struct mlpfull {
     struct mlp_shape shape;
-    size_t inputs, units, outputs; /* with the bias: 1 + inputs, 1 + hidden; classes */
+    size_t inputs, units; /* with the bias: 1 + inputs, 1 + hidden */
     size_t hidden_vecs, class_vecs;
     vec *w, *dw; /* inputs x hidden_vecs */
-    vec *v, *dv; /* units x class_vecs */
-    vec *vt;     /* classes x hidden_vecs: V without its bias, turned */
-    /* Of the rows under way; x and z are not turned into vectors, their numbers go to all lanes. */
-    double *x; /* ROWS x inputs */
-    double *z; /* ROWS x units */
-    vec *a;    /* ROWS x hidden_vecs: X W, later the gradient at the hidden layer */
-    vec *o;    /* ROWS x class_vecs: O, then Y, then R - Y */
+    vec *v, *dv; /* units x class_vecs; v has LANES rows of zeros more */
+    /* Of the rows under way, turned: a number of all of them, then the next. */
+    vec *x; /* inputs x PAIR */
+    vec *a; /* hidden x PAIR: X W */
+    vec *z; /* units x PAIR */
+    vec *o; /* classes x PAIR: O, then Y, then R - Y */
+    vec *b; /* hidden x PAIR: (R - Y) V1t where X W >= 0 */
+    vec *d; /* R - Y, then b, not turned: ROWS x the larger of hidden_vecs and class_vecs */
 };
 
 /* --- memory -------------------------------------------------------------------------------------
@@ -46,20 +48,20 @@ static size_t lay_out(struct mlpfull *m, void *memory, struct mlp_shape shape) {
     *m = (struct mlpfull){.shape = shape,
                           .inputs = shape.inputs + 1,
                           .units = shape.hidden + 1,
-                          .outputs = shape.classes,
                           .hidden_vecs = vecs_for(shape.hidden),
                           .class_vecs = vecs_for(shape.classes)};
-    size_t at = 0;
+    size_t at = 0, widest = m->hidden_vecs > m->class_vecs ? m->hidden_vecs : m->class_vecs;
     part(memory, &at, vecs_for(sizeof *m));
     m->w = part(memory, &at, m->inputs * m->hidden_vecs);
     m->dw = part(memory, &at, m->inputs * m->hidden_vecs);
-    m->v = part(memory, &at, m->units * m->class_vecs);
+    m->v = part(memory, &at, (m->units + LANES) * m->class_vecs);
     m->dv = part(memory, &at, m->units * m->class_vecs);
-    m->vt = part(memory, &at, m->outputs * m->hidden_vecs);
-    m->x = part(memory, &at, vecs_for(ROWS * m->inputs));
-    m->z = part(memory, &at, vecs_for(ROWS * m->units));
-    m->a = part(memory, &at, ROWS * m->hidden_vecs);
-    m->o = part(memory, &at, ROWS * m->class_vecs);
+    m->x = part(memory, &at, m->inputs * PAIR);
+    m->a = part(memory, &at, m->hidden_vecs * LANES * PAIR);
+    m->z = part(memory, &at, m->units * PAIR);
+    m->o = part(memory, &at, m->class_vecs * LANES * PAIR);
+    m->b = part(memory, &at, m->hidden_vecs * LANES * PAIR);
+    m->d = part(memory, &at, ROWS * widest);
     return at;
 }
 
@@ -91,28 +93,19 @@ static void gather(double *to, const vec *from, size_t rows, size_t columns) {
         memcpy(to + i * columns, from + i * vecs_for(columns), columns * sizeof *to);
 }
 
-static void turn(struct mlpfull *m) {
-    double *to = (double *)m->vt;
-    const double *from = (const double *)m->v;
-    for (size_t j = 0; j < m->shape.hidden; j++)
-        for (size_t c = 0; c < m->outputs; c++)
-            to[c * m->hidden_vecs * LANES + j] = from[(j + 1) * m->class_vecs * LANES + c];
-}
-
 void mlpfull_set(struct mlpfull *m, const double *numbers) {
     spread(m->w, numbers, m->inputs, m->shape.hidden);
-    spread(m->v, numbers + mlp_w_count(m->shape), m->units, m->outputs);
-    turn(m);
+    spread(m->v, numbers + mlp_w_count(m->shape), m->units, m->shape.classes);
 }
 
 void mlpfull_get(const struct mlpfull *m, double *numbers) {
     gather(numbers, m->w, m->inputs, m->shape.hidden);
-    gather(numbers + mlp_w_count(m->shape), m->v, m->units, m->outputs);
+    gather(numbers + mlp_w_count(m->shape), m->v, m->units, m->shape.classes);
 }
 
 void mlpfull_get_gradient(const struct mlpfull *m, double *numbers) {
     gather(numbers, m->dw, m->inputs, m->shape.hidden);
-    gather(numbers + mlp_w_count(m->shape), m->dv, m->units, m->outputs);
+    gather(numbers + mlp_w_count(m->shape), m->dv, m->units, m->shape.classes);
 }
 
 void mlpfull_move(struct mlpfull *m, double rate) {
@@ -120,44 +113,95 @@ void mlpfull_move(struct mlpfull *m, double rate) {
         m->w[i] += rate * m->dw[i];
     for (size_t i = 0; i < m->units * m->class_vecs; i++)
         m->v[i] += rate * m->dv[i];
-    turn(m);
 }
 
 /* --- the arithmetic -----------------------------------------------------------------------------
  */
 
-/* out = A B for ROWS rows of A (k numbers, lda apart) and k rows of `vecs` vectors. */
-SIMD_INLINE void multiply(const double *a, size_t lda, const vec *b, size_t k, size_t vecs,
-                          vec *out) {
+/* out = A B, turned: k numbers of each row of A, k rows of B. */
+SIMD_INLINE void multiply(const vec *a, const vec *b, size_t k, size_t vecs, vec *out) {
     for (size_t c = 0; c < vecs; c++) {
-        vec sum[ROWS] = {0};
+        vec sum[LANES][PAIR];
+        UNROLL(4)
+        for (size_t l = 0; l < LANES; l++)
+            sum[l][0] = sum[l][1] = (vec){0};
         for (size_t i = 0; i < k; i++) {
-            vec weights = b[i * vecs + c];
-            UNROLL(8)
-            for (size_t r = 0; r < ROWS; r++)
-                sum[r] += a[r * lda + i] * weights;
+            const double *weights = (const double *)&b[i * vecs + c];
+            vec first = a[i * PAIR], second = a[i * PAIR + 1];
+            UNROLL(4)
+            for (size_t l = 0; l < LANES; l++) {
+                sum[l][0] += first * weights[l];
+                sum[l][1] += second * weights[l];
+            }
         }
-        UNROLL(8)
-        for (size_t r = 0; r < ROWS; r++)
-            out[r * vecs + c] = sum[r];
+        UNROLL(4)
+        for (size_t l = 0; l < LANES; l++) {
+            out[(c * LANES + l) * PAIR] = sum[l][0];
+            out[(c * LANES + l) * PAIR + 1] = sum[l][1];
+        }
     }
 }
 
-/* G += At D for the same rows, in their order. */
-SIMD_INLINE void outer(const double *a, size_t lda, const vec *d, size_t k, size_t vecs, vec *g) {
+/* out = A Bt, turned: k numbers of each row of A, `vecs` x LANES rows of B. */
+SIMD_INLINE void multiply_back(const vec *a, const vec *b, size_t ldb, size_t k, size_t vecs,
+                               vec *out) {
+    for (size_t j = 0; j < vecs; j++) {
+        const double *weights = (const double *)(b + j * LANES * ldb);
+        vec sum[LANES][PAIR];
+        UNROLL(4)
+        for (size_t l = 0; l < LANES; l++)
+            sum[l][0] = sum[l][1] = (vec){0};
+        for (size_t i = 0; i < k; i++) {
+            vec first = a[i * PAIR], second = a[i * PAIR + 1];
+            UNROLL(4)
+            for (size_t l = 0; l < LANES; l++) {
+                sum[l][0] += first * weights[l * ldb * LANES + i];
+                sum[l][1] += second * weights[l * ldb * LANES + i];
+            }
+        }
+        UNROLL(4)
+        for (size_t l = 0; l < LANES; l++) {
+            out[(j * LANES + l) * PAIR] = sum[l][0];
+            out[(j * LANES + l) * PAIR + 1] = sum[l][1];
+        }
+    }
+}
+
+/* G += At D, row after row; A is turned, D is not. */
+SIMD_INLINE void outer(const vec *a, const vec *d, size_t k, size_t vecs, vec *g) {
     for (size_t c = 0; c < vecs; c++) {
         vec rows[ROWS];
         UNROLL(8)
         for (size_t r = 0; r < ROWS; r++)
             rows[r] = d[r * vecs + c];
         for (size_t i = 0; i < k; i++) {
+            const double *numbers = (const double *)(a + i * PAIR);
             vec sum = g[i * vecs + c];
             UNROLL(8)
             for (size_t r = 0; r < ROWS; r++)
-                sum += a[r * lda + i] * rows[r];
+                sum += numbers[r] * rows[r];
             g[i * vecs + c] = sum;
         }
     }
+}
+
+/* Turns LANES x LANES numbers; `from` are PAIR vectors apart, `to` are `step`. */
+SIMD_INLINE void turn_square(const vec *from, vec *to, size_t step) {
+    vec p = from[0], q = from[PAIR], r = from[2 * PAIR], s = from[3 * PAIR];
+    vec low_pq = __builtin_shufflevector(p, q, 0, 4, 2, 6);
+    vec high_pq = __builtin_shufflevector(p, q, 1, 5, 3, 7);
+    vec low_rs = __builtin_shufflevector(r, s, 0, 4, 2, 6);
+    vec high_rs = __builtin_shufflevector(r, s, 1, 5, 3, 7);
+    to[0] = __builtin_shufflevector(low_pq, low_rs, 0, 1, 4, 5);
+    to[step] = __builtin_shufflevector(high_pq, high_rs, 0, 1, 4, 5);
+    to[2 * step] = __builtin_shufflevector(low_pq, low_rs, 2, 3, 6, 7);
+    to[3 * step] = __builtin_shufflevector(high_pq, high_rs, 2, 3, 6, 7);
+}
+
+SIMD_INLINE void turn_back(const vec *turned, size_t vecs, vec *rows) {
+    for (size_t c = 0; c < vecs; c++)
+        for (size_t half = 0; half < PAIR; half++)
+            turn_square(turned + c * LANES * PAIR + half, rows + half * LANES * vecs + c, vecs);
 }
 
 /*
@@ -202,88 +246,61 @@ void mlpfull_exp(double x[4]) {
     memcpy(x, &v, sizeof v);
 }
 
-/* One row of O becomes Y. With the highest o taken off, exp cannot overflow. */
-SIMD_INLINE void softmax(double *o, size_t count, size_t vecs) {
-    double highest = o[0], sum = 0;
-    for (size_t c = 1; c < count; c++)
-        highest = o[c] > highest ? o[c] : highest;
-    vec *all = (vec *)o;
-    for (size_t i = 0; i < vecs; i++) {
-        all[i] -= highest;
-        exp_vec(&all[i]);
+/* O becomes Y. With the highest o taken off, exp cannot overflow. */
+SIMD_INLINE void softmax(vec *o, size_t classes) {
+    for (size_t half = 0; half < PAIR; half++, o++) {
+        vec highest = o[0], sum = {0};
+        for (size_t c = 1; c < classes; c++) {
+            ivec higher = o[c * PAIR] > highest;
+            highest = (vec)(((ivec)o[c * PAIR] & higher) | ((ivec)highest & ~higher));
+        }
+        for (size_t c = 0; c < classes; c++) {
+            o[c * PAIR] -= highest;
+            exp_vec(&o[c * PAIR]);
+            sum += o[c * PAIR];
+        }
+        for (size_t c = 0; c < classes; c++)
+            o[c * PAIR] = o[c * PAIR] / (sum + 1e-6 * o[c * PAIR]);
     }
-    for (size_t c = 0; c < count; c++)
-        sum += o[c];
-    for (size_t i = 0; i < vecs; i++)
-        all[i] = all[i] / (sum + 1e-6 * all[i]);
-    for (size_t c = count; c < vecs * LANES; c++)
-        o[c] = 0;
 }
 
 /* Fills x with `count` rows of data and, up to ROWS, with zeros. */
 SIMD_INLINE void take_rows(struct mlpfull *m, const struct dataset *data, size_t from,
                            size_t count) {
     for (size_t r = 0; r < ROWS; r++) {
-        double *x = m->x + r * m->inputs;
+        double *x = (double *)m->x + r;
+        const uint8_t *values = r < count ? dataset_row(data, from + r) : NULL;
         x[0] = 1;
-        if (r >= count) {
-            memset(x + 1, 0, (m->inputs - 1) * sizeof *x);
-            continue;
-        }
-        const uint8_t *values = dataset_row(data, from + r);
         for (size_t i = 1; i < m->inputs; i++)
-            x[i] = values[i - 1] * data->scale;
+            x[i * ROWS] = values != NULL ? values[i - 1] * data->scale : 0;
     }
 }
 
 /* X to Y, for the rows that x has. */
 SIMD_INLINE void forward(struct mlpfull *m) {
-    multiply(m->x, m->inputs, m->w, m->inputs, m->hidden_vecs, m->a);
-    for (size_t r = 0; r < ROWS; r++) {
-        const double *a = (const double *)(m->a + r * m->hidden_vecs);
-        double *z = m->z + r * m->units;
-        z[0] = 1;
-        for (size_t j = 0; j < m->shape.hidden; j++)
-            z[j + 1] = a[j] >= 0 ? a[j] : 0;
-    }
-    multiply(m->z, m->units, m->v, m->units, m->class_vecs, m->o);
-    for (size_t r = 0; r < ROWS; r++)
-        softmax((double *)(m->o + r * m->class_vecs), m->outputs, m->class_vecs);
+    multiply(m->x, m->w, m->inputs, m->hidden_vecs, m->a);
+    m->z[0] = m->z[1] = (vec){0} + 1;
+    for (size_t i = 0; i < m->shape.hidden * PAIR; i++)
+        m->z[PAIR + i] = (vec)((ivec)m->a[i] & ~(m->a[i] < 0));
+    multiply(m->z, m->v, m->units, m->class_vecs, m->o);
+    softmax(m->o, m->shape.classes);
 }
 
 /* Y becomes R - Y, and 0 in rows that are none; returns the rows' loss. */
 SIMD_INLINE double differences(struct mlpfull *m, const struct dataset *data, size_t from,
                                size_t count) {
-    double loss = 0;
-    for (size_t r = 0; r < ROWS; r++) {
-        vec *d = m->o + r * m->class_vecs;
-        for (size_t i = 0; i < m->class_vecs; i++)
-            d[i] = r < count ? -d[i] : (vec){0};
-        if (r >= count)
-            continue;
-        double *right = (double *)d + dataset_label(data, from + r);
+    double loss = 0, *d = (double *)m->o;
+    for (size_t i = 0; i < m->shape.classes * PAIR; i++)
+        m->o[i] = -m->o[i];
+    for (size_t r = 0; r < count; r++) {
+        double *right = d + dataset_label(data, from + r) * ROWS + r;
         loss -= log(1e-6 - *right);
         *right += 1;
     }
+    for (size_t r = count; r < ROWS; r++)
+        for (size_t c = 0; c < m->shape.classes; c++)
+            d[c * ROWS + r] = 0;
     return loss;
-}
-
-/* What the differences mean for X W: (R - Y) V1t, where X W >= 0. */
-SIMD_INLINE void hidden_differences(struct mlpfull *m) {
-    for (size_t c = 0; c < m->hidden_vecs; c++) {
-        vec sum[ROWS] = {0};
-        for (size_t i = 0; i < m->outputs; i++) {
-            vec weights = m->vt[i * m->hidden_vecs + c];
-            UNROLL(8)
-            for (size_t r = 0; r < ROWS; r++)
-                sum[r] += ((const double *)(m->o + r * m->class_vecs))[i] * weights;
-        }
-        UNROLL(8)
-        for (size_t r = 0; r < ROWS; r++) {
-            vec *a = &m->a[r * m->hidden_vecs + c];
-            *a = (vec)((ivec)sum[r] & (*a >= 0));
-        }
-    }
 }
 
 SIMD_CLONES double mlpfull_gradient(struct mlpfull *m, const struct dataset *data) {
@@ -295,20 +312,27 @@ SIMD_CLONES double mlpfull_gradient(struct mlpfull *m, const struct dataset *dat
         take_rows(m, data, from, count);
         forward(m);
         loss += differences(m, data, from, count);
-        outer(m->z, m->units, m->o, m->units, m->class_vecs, m->dv);
-        hidden_differences(m);
-        outer(m->x, m->inputs, m->a, m->inputs, m->hidden_vecs, m->dw);
+        turn_back(m->o, m->class_vecs, m->d);
+        outer(m->z, m->d, m->units, m->class_vecs, m->dv);
+        multiply_back(m->o, m->v + m->class_vecs, m->class_vecs, m->shape.classes, m->hidden_vecs,
+                      m->b);
+        for (size_t i = 0; i < m->hidden_vecs * LANES * PAIR; i++)
+            m->b[i] = (vec)((ivec)m->b[i] & ~(m->a[i] < 0));
+        turn_back(m->b, m->hidden_vecs, m->d);
+        outer(m->x, m->d, m->inputs, m->hidden_vecs, m->dw);
     }
     return loss;
 }
 
 SIMD_CLONES void mlpfull_forward(struct mlpfull *m, const struct dataset *data, size_t from,
                                  size_t count, double *y) {
+    size_t classes = m->shape.classes;
     for (size_t done = 0; done < count; done += ROWS) {
         size_t rows = count - done < ROWS ? count - done : ROWS;
         take_rows(m, data, from + done, rows);
         forward(m);
         for (size_t r = 0; r < rows; r++)
-            memcpy(y + (done + r) * m->outputs, m->o + r * m->class_vecs, m->outputs * sizeof *y);
+            for (size_t c = 0; c < classes; c++)
+                y[(done + r) * classes + c] = ((const double *)m->o)[c * ROWS + r];
     }
 }

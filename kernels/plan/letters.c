@@ -1,9 +1,9 @@
 /*
  * letters.c - redisPlan letters: training over several files in rounds (docs/training.md).
  *
- *     start ──► train: one task a file ──► average ──► validate
- *                 ▲                           │
- *                 └──── the next round ◄──────┘
+ *     train: one task a file ──► average ──► validate
+ *       ▲                           │
+ *       └──── the next round ◄──────┘
  *
  * What a task is called and where its weights go hangs on the files, EPOCHS, H and ETA, and not on
  * ROUNDS: so a plan that is loaded again adds nothing, and one with more rounds goes on from the
@@ -147,23 +147,17 @@ static void add_round_weights(const struct plan *plan, const char *key, uint64_t
     training_add_param(out, key, "%s-round%llu.npy", plan->prefix.data, (unsigned long long)round);
 }
 
-static void add_start(const struct plan *plan, struct buf *out) {
-    training_add_group(out, plan->group.data, "round0", NULL);
-    training_add_task(out, plan->priority + 1, plan->bytes, "mlp_train");
-    training_add_param(out, "data", "%s/train_letters1.txt", plan->dir.data);
-    training_add_param(out, "hidden", "%llu", (unsigned long long)plan->hidden);
-    training_add_param(out, "classes", "%d", CLASSES);
-    training_add_param(out, "epochs", "0");
-    add_round_weights(plan, "out", 0, out);
-    buf_addc(out, '\n');
-}
-
 static void add_training(const struct plan *plan, uint64_t round, struct buf *out) {
     for (uint64_t file = 1; file <= plan->files; file++) {
         training_add_task(out, plan->priority + 1, plan->bytes, "mlp_train");
         training_add_param(out, "data", "%s/train_letters%llu.txt", plan->dir.data,
                            (unsigned long long)file);
-        add_round_weights(plan, "weights", round - 1, out);
+        if (round > 1) {
+            add_round_weights(plan, "weights", round - 1, out);
+        } else {
+            training_add_param(out, "hidden", "%llu", (unsigned long long)plan->hidden);
+            training_add_param(out, "classes", "%d", CLASSES);
+        }
         training_add_param(out, "epochs", "%llu", (unsigned long long)plan->epochs);
         training_add_param(out, "rate", "%s", plan->rate_text.data);
         training_add_param(out, "stop", STOP);
@@ -179,7 +173,8 @@ static void add_average(const struct plan *plan, uint64_t round, struct buf *out
         buf_addf(&list, "%s%s-round%llu-file%llu.npy", file > 1 ? "," : "", plan->prefix.data,
                  (unsigned long long)round, (unsigned long long)file);
     training_add_task(out, plan->priority + 1, plan->bytes, "mlp_average");
-    add_round_weights(plan, "start", round - 1, out);
+    if (round > 1)
+        add_round_weights(plan, "start", round - 1, out);
     training_add_param(out, "trained", "%s", list.data);
     add_round_weights(plan, "out", round, out);
     buf_addc(out, '\n');
@@ -198,11 +193,12 @@ static void add_round(const struct plan *plan, uint64_t round, struct buf *out) 
     static void (*const add[])(const struct plan *, uint64_t,
                                struct buf *) = {add_training, add_average, add_validation};
     struct buf name = BUF_INIT, after = BUF_INIT;
-    buf_addf(&after, round > 1 ? "round%llu/average" : "round%llu", (unsigned long long)round - 1);
+    if (round > 1)
+        buf_addf(&after, "round%llu/average", (unsigned long long)round - 1);
     for (size_t i = 0; i < 3; i++) {
         buf_clear(&name);
         buf_addf(&name, "round%llu/%s", (unsigned long long)round, parts[i]);
-        training_add_group(out, plan->group.data, name.data, after.data);
+        training_add_group(out, plan->group.data, name.data, after.len > 0 ? after.data : NULL);
         add[i](plan, round, out);
         buf_clear(&after);
         buf_adds(&after, name.data);
@@ -224,7 +220,6 @@ static int run(int argc, char **argv, struct buf *out, struct buf *error) {
         buf_addf(out, "# letters: %llu files in %s, %llu rounds; weights: %s-round*.npy\n",
                  (unsigned long long)plan.files, plan.dir.data, (unsigned long long)plan.rounds,
                  plan.prefix.data);
-        add_start(&plan, out);
         for (uint64_t round = 1; round <= plan.rounds; round++)
             add_round(&plan, round, out);
     }

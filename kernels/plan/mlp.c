@@ -2,9 +2,9 @@
  * mlp.c - redisPlan mlp: training on images with several shards that share their weights
  * (docs/training.md).
  *
- *     start ──► train: one task a shard ──► average ──► validate, after each epoch
- *                 ▲                            │
- *                 └─── until the next meeting ◄┘
+ *     train: one task a shard ──► average ──► validate, after each epoch
+ *       ▲                            │
+ *       └─── until the next meeting ◄┘
  *
  * In each epoch all rows are put into a new order, and each shard takes its slice of it. Between
  * two meetings a shard moves its own copy of weights and velocity; then all go on from the mean. A
@@ -131,7 +131,8 @@ static bool find_names(struct plan *p, struct buf *error) {
 struct stretch {
     uint64_t epoch, epochs, part; /* from 0; part within the epoch */
     double rate;
-    struct buf before, here; /* group of what it starts from, and of itself: "epoch3", "epoch3/2" */
+    struct buf before; /* group of what it starts from: "epoch3", "epoch3/2"; "": random */
+    struct buf here;   /* and its own */
 };
 
 static void add_file(const struct plan *p, const char *key, const struct buf *stretch,
@@ -158,24 +159,18 @@ static void add_number(const char *key, double value, struct buf *out) {
     buf_free(&text);
 }
 
-static void add_start(const struct plan *p, const struct stretch *s, struct buf *out) {
-    training_add_group(out, p->group.data, s->here.data, NULL);
-    add_sgd(p, out);
-    training_add_param(out, "hidden", "%llu", (unsigned long long)p->hidden);
-    training_add_param(out, "classes", "%d", CLASSES);
-    training_add_param(out, "epochs", "0");
-    add_number("momentum", p->momentum, out);
-    add_file(p, "out", &s->here, "", out);
-    buf_addc(out, '\n');
-}
-
 static void add_shard(const struct plan *p, const struct stretch *s, uint64_t shard,
                       struct buf *out) {
     char more[40] = "";
     if (p->shards > 1)
         snprintf(more, sizeof more, "-shard%llu", (unsigned long long)shard + 1);
     add_sgd(p, out);
-    add_file(p, "weights", &s->before, "", out);
+    if (s->before.len > 0) {
+        add_file(p, "weights", &s->before, "", out);
+    } else {
+        training_add_param(out, "hidden", "%llu", (unsigned long long)p->hidden);
+        training_add_param(out, "classes", "%d", CLASSES);
+    }
     training_add_param(out, "epoch", "%llu", (unsigned long long)s->epoch);
     training_add_param(out, "epochs", "%llu", (unsigned long long)s->epochs);
     unsigned long long slice = s->part * p->shards + shard, slices = p->parts * p->shards;
@@ -199,7 +194,10 @@ static void add_average(const struct plan *p, const struct stretch *s, struct bu
         buf_addf(&list, "%s%s-%s-shard%llu.npy", shard > 1 ? "," : "", p->prefix.data, slug.data,
                  (unsigned long long)shard);
     training_add_task(out, p->priority + 1, p->average_bytes, "mlp_average");
-    add_file(p, "start", &s->before, "", out);
+    if (s->before.len > 0)
+        add_file(p, "start", &s->before, "", out);
+    else
+        training_add_param(out, "seed", "%llu", (unsigned long long)p->seed);
     training_add_param(out, "trained", "%s", list.data);
     add_file(p, "out", &s->here, "", out);
     buf_addc(out, '\n');
@@ -221,8 +219,8 @@ static void add_group(const struct plan *p, const struct stretch *s, const char 
                       const struct buf *wait, const char *wait_part, struct buf *out) {
     struct buf name = BUF_INIT, after = BUF_INIT;
     buf_addf(&name, "%s/%s", s->here.data, part);
-    buf_addf(&after, strcmp(wait->data, "epoch0") == 0 ? "%s" : "%s/%s", wait->data, wait_part);
-    training_add_group(out, p->group.data, name.data, after.data);
+    buf_addf(&after, "%s/%s", wait->data, wait_part);
+    training_add_group(out, p->group.data, name.data, wait->len > 0 ? after.data : NULL);
     buf_free(&name);
     buf_free(&after);
 }
@@ -257,8 +255,6 @@ static void add_all(const struct plan *p, struct buf *out) {
     struct stretch s = {.rate = p->rate, .before = BUF_INIT, .here = BUF_INIT};
     buf_addf(out, "# mlp: %llu epochs in %llu shards; weights: %s-epoch*.npy\n",
              (unsigned long long)p->epochs, (unsigned long long)p->shards, p->prefix.data);
-    buf_adds(&s.here, "epoch0");
-    add_start(p, &s, out);
     for (s.epoch = 0; s.epoch < p->epochs; s.epoch += s.epochs) {
         s.epochs = p->epochs - s.epoch < p->every ? p->epochs - s.epoch : p->every;
         for (s.part = 0; s.part < p->parts; s.part++) {

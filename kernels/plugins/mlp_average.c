@@ -1,13 +1,14 @@
 /* Several networks that were trained apart, or several gradients, into one. */
 #include "kernels/kernel.h"
 
-#include <math.h>
+#include <string.h>
 
 #include "kernels/kit/mlprun.h"
 
-enum { P_START, P_TRAINED, P_GRADIENTS, P_RATE, P_MOMENTUM, P_MEAN, P_OUT };
+enum { P_START, P_TRAINED, P_GRADIENTS, P_RATE, P_MOMENTUM, P_MEAN, P_SEED, P_OUT };
 static const struct kernel_param params[] = {
-    {"start", KERNEL_INPUT, .help = "the network that they were made from"},
+    {"start", KERNEL_INPUT, .fallback = "",
+     .help = "the network that they were made from; else the random one of mlp_train"},
     {"trained", KERNEL_INPUTS, .fallback = "",
      .help = "networks: out is start and the mean of (trained - start)"},
     {"gradients", KERNEL_INPUTS, .fallback = "", .help = "gradients: out is one step along them"},
@@ -16,12 +17,19 @@ static const struct kernel_param params[] = {
      .help = "of that step; out keeps the velocity"},
     {"mean", KERNEL_FLAG, .fallback = "yes",
      .help = "divide the gradients by their rows; else they are sums"},
+    {"seed", KERNEL_INT, .fallback = "0", .min = 0, .max = 4294967295.0,
+     .help = "of that random one"},
     {"out", KERNEL_OUTPUT, .help = "the network"},
     {0}};
 
 static bool estimate(struct kernel_run *r, struct kernel_estimate *e) {
     struct kernel_array start;
-    if (!kernel_stat(r, kernel_text(r, P_START), &start))
+    const char *name = kernel_given(r, P_START)     ? kernel_text(r, P_START)
+                       : kernel_given(r, P_TRAINED) ? kernel_item(r, P_TRAINED, 0)
+                                                    : NULL;
+    if (name == NULL)
+        return true; /* run() says why not */
+    if (!kernel_stat(r, name, &start))
         return false;
     size_t files = kernel_count(r, P_TRAINED) + kernel_count(r, P_GRADIENTS) + 3;
     e->memory_bytes = files * kernel_elements(&start) * kernel_dtype_bytes(start.dtype);
@@ -70,16 +78,39 @@ static int step_along(struct kernel_run *r, const struct mlp *start) {
     return 0;
 }
 
+/* The network of the first of `trained`, as mlp_train made it at random. */
+static int begin_random(struct kernel_run *r, struct mlp *start) {
+    int code = mlprun_model(r, kernel_item(r, P_TRAINED, 0), start);
+    if (code != 0 || start->kind == MLP_GRADIENT)
+        return code;
+    size_t bytes =
+        (mlp_length(start->kind, start->shape) - MLP_HEAD) * kernel_dtype_bytes(start->dtype);
+    start->numbers = kernel_scratch(r, bytes);
+    if (start->numbers == NULL)
+        return 1;
+    memset(start->numbers, 0, bytes);
+    if (start->dtype == KERNEL_F64)
+        mlp_start_f64(start->numbers, start->shape, (uint32_t)kernel_int(r, P_SEED));
+    else
+        mlp_start_f32(start->numbers, start->shape, (uint64_t)kernel_int(r, P_SEED));
+    return 0;
+}
+
 static int run(struct kernel_run *r) {
     bool trained = kernel_given(r, P_TRAINED), gradients = kernel_given(r, P_GRADIENTS);
     if (trained == gradients)
         return kernel_refuse(r, "expected either trained= or gradients=");
-    struct mlp start;
-    int code = mlprun_model(r, kernel_text(r, P_START), &start);
+    if (gradients && !kernel_given(r, P_START))
+        return kernel_refuse(r, "a step along gradients needs start=");
+    struct mlp start = {0};
+    int code = kernel_given(r, P_START) ? mlprun_model(r, kernel_text(r, P_START), &start)
+                                        : begin_random(r, &start);
     if (code != 0)
         return code;
     if (start.kind == MLP_GRADIENT)
-        return kernel_refuse(r, "start=%s is a gradient, not a network", kernel_text(r, P_START));
+        return kernel_refuse(r, "%s is a gradient, not a network",
+                             kernel_given(r, P_START) ? kernel_text(r, P_START)
+                                                      : kernel_item(r, P_TRAINED, 0));
     return trained ? mean_of(r, &start) : step_along(r, &start);
 }
 

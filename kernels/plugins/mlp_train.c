@@ -149,6 +149,14 @@ static int diverged(struct kernel_run *r, long long epoch) {
                          epoch, kernel_real(r, P_RATE));
 }
 
+static bool all_finite(const struct mlp *net) {
+    for (size_t i = 0; i < mlp_weights(net->shape); i++)
+        if (net->dtype == KERNEL_F64 ? !isfinite(((const double *)net->numbers)[i])
+                                     : !isfinite(((const float *)net->numbers)[i]))
+            return false;
+    return true;
+}
+
 static int train_full(struct kernel_run *r, const struct dataset *data, struct mlp *net) {
     void *memory = kernel_scratch(r, mlpfull_bytes(net->shape));
     if (memory == NULL)
@@ -170,6 +178,8 @@ static int train_full(struct kernel_run *r, const struct dataset *data, struct m
         kernel_progress(r, (double)(epoch + 1) / (double)epochs);
     }
     mlpfull_get(m, net->numbers);
+    if (!all_finite(net))
+        return diverged(r, epoch);
     kernel_result(r, "epochs", "%lld", epoch);
     kernel_result(r, "rows", "%zu", data->rows);
     kernel_result(r, "loss", "%.6f", loss);
@@ -217,13 +227,6 @@ static int make_sgd(struct kernel_run *r, struct mlp *net, struct sgd *sgd) {
     return 0;
 }
 
-static bool all_finite(const float *numbers, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        if (!isfinite(numbers[i]))
-            return false;
-    return true;
-}
-
 static int train_sgd(struct kernel_run *r, const struct dataset *data, struct mlp *net) {
     struct sgd sgd;
     int code = make_sgd(r, net, &sgd);
@@ -242,7 +245,7 @@ static int train_sgd(struct kernel_run *r, const struct dataset *data, struct ml
         loss = one_epoch(r, &sgd, (struct mlpsgd_rows){data, order, from, to - from});
         if (kernel_cancelled(r))
             return kernel_fail(r, "stopped in epoch %lld", first + i);
-        if (!isfinite(loss) || !all_finite(sgd.numbers, mlp_weights(net->shape)))
+        if (!isfinite(loss) || !all_finite(net))
             return diverged(r, first + i);
         kernel_progress(r, (double)(i + 1) / (double)epochs);
     }

@@ -72,7 +72,7 @@ def reverse_files(text):
     """The same plan with the files of each round in the other order, in the lines and in the averages."""
     lines, block = [], []
     for line in text.splitlines():
-        if ":mlp_train data=" in line and "epochs=0" not in line:
+        if ":mlp_train data=" in line:
             block.append(line)
             continue
         lines += block[::-1]
@@ -90,7 +90,7 @@ def test_five_rounds_are_exact(count, letters, queue, worker):
     for i in range(count):
         worker(f"w{i}", **FAST)
     text = planned(letters, 5, 15, 20, 0.0001, "--weights", "w")
-    assert len(tasks_of(text)) == 1 + 5 * 13
+    assert len(tasks_of(text)) == 5 * 13
     assert run_all(queue, text) == FIVE
 
 
@@ -128,7 +128,7 @@ def test_a_training_goes_on_from_its_last_round(some, queue, worker, box):
     wait_all(queue, longer)
     assert errors_of(queue)[:2] == first and len(errors_of(queue)) == 4
     assert Path("w-round1.npy").read_bytes() == kept
-    for number in range(5):
+    for number in range(1, 5):
         weights = np.load(f"w-round{number}.npy")
         assert list(weights[:4]) == [1, 16, 8, 26] and len(weights) == 4 + 17 * 8 + 9 * 26
 
@@ -171,16 +171,13 @@ def test_weights_are_those_of_numpy(some, queue, worker):
     worker("w1", **FAST), worker("w2", **FAST)
     text = planned(some, 3, 6, 8, 0.0005, "--weights", "redis:letters/w")
     errors = run_all(queue, text)
-    last, first = (np.frombuffer(queue_object(queue, f"letters/w-round{n}.npy"), dtype=np.float64) for n in (3, 0))
-    w, v, error = numpy_training(some, 3, 3, 6, 8, 0.0005, first)
+    subprocess.run([program("kernelHost"), "run", "mlp_train", f"data={some}/train_letters1.txt", "hidden=8", "classes=26",
+                    "epochs=0", "out=first.npy"], check=True, capture_output=True, timeout=60 * SLOW)
+    queue("getObject", "letters/w-round3.npy", "last.npy")
+    last = np.load(queue.cwd / "last.npy")
+    w, v, error = numpy_training(some, 3, 3, 6, 8, 0.0005, np.load("first.npy"))
     np.testing.assert_allclose(last[4:], np.concatenate([w.ravel(), v.ravel()]), rtol=1e-9, atol=1e-12)
     assert errors[-1] == pytest.approx(error, abs=1e-6)
-
-
-def queue_object(queue, name):
-    """The numbers of an object's .npy file."""
-    queue("getObject", name, "object.npy")
-    return np.load(queue.cwd / "object.npy").tobytes()
 
 
 def test_memory_that_the_tasks_ask_for_is_what_they_need(some):

@@ -308,3 +308,60 @@ def test_what_a_kernel_refuses_is_not_tried_again(tasks, native):
     task = tasks.native("noop x=1").wait("failed")
     assert task.outcomes == ["failed"]
     assert "unknown parameter" in task.tries[0].reason
+
+
+def test_many_that_print_need_few_hosts(tasks, native, box):
+    """A host whose output waits for its report takes no other try."""
+    made = native(max_kernel_hosts=3)
+    tasks.natives([f"probe do=fill n=16 file={box}/pids text={i}" for i in range(300)], min_cpu=0)
+    most = 0
+
+    def done():
+        nonlocal most
+        most = max(most, len(hosts(made)))
+        return len(lines(box / "pids")) == 300
+
+    wait_until(done, 60)
+    assert most <= 3
+
+
+def test_following_a_task_shows_its_own_output_alone(tasks, native, queue):
+    """A native task that prints nothing, in a slot that a shell task had."""
+    native(cpus=4)
+    tasks.add("sleep 30")
+    tasks.add("echo of another task").wait()
+    task = tasks.native("probe do=nap n=1500")
+    task.wait("in_progress")
+    assert queue("taskOutput", "-f", task.id) == ""
+    assert task.wait().out == b""
+
+
+def test_a_child_of_a_kernel_that_comes_back_answers_for_nobody(tasks, native, box):
+    native(max_kernel_hosts=1)
+    first = tasks.native("probe do=fork n=700", retries=1).wait("failed")
+    assert (first.outcomes, first.tries[0].exit) == (["failed"], 7)
+    second = tasks.native(f"probe do=nap n=300 file={box}/ran", retries=1).wait()
+    assert second.outcomes == ["finished"] and second.tries[0].wall_us >= 300_000
+
+
+def test_a_kernel_that_closes_the_socket_is_told(tasks, native):
+    native()
+    task = tasks.native("probe do=close n=20000", retries=1).wait("failed")
+    assert "closed its connection" in task.tries[0].reason, task.tries
+
+
+def test_a_kernel_that_leaves_with_0_has_not_finished(tasks, native):
+    native()
+    task = tasks.native("probe do=leave", retries=1).wait("failed")
+    assert task.tries[0].exit == 1 and "ended its process" in task.tries[0].reason
+
+
+def test_storage_bytes_are_each_trys_own(tasks, native, queue, box):
+    native(max_kernel_hosts=1)
+    for i in range(3):
+        writes = tasks.native(f"probe do=write n=4 text={box}/data{i}").wait()
+        [entry] = queue.json("showTask", writes.id)["try_log"]
+        assert 4 << 20 <= entry["write_bytes"] < 6 << 20
+    quiet = tasks.native("probe do=nap n=100").wait()
+    [entry] = queue.json("showTask", quiet.id)["try_log"]
+    assert entry["write_bytes"] == 0

@@ -68,6 +68,28 @@ static int run(struct kernel_run *run) {
     if (!strcmp(what, "spin"))
         for (volatile long i = 0; i < kernel_int(run, N) * 1000000; i++)
             ;
+    if (!strcmp(what, "fork")) { /* the child comes back from here, too */
+        if (fork() == 0)
+            return 0;
+        usleep(1000 * (unsigned)kernel_int(run, N));
+        return 7;
+    }
+    if (!strcmp(what, "close")) {
+        for (int fd = 3; fd < 64; fd++)
+            close(fd);
+        usleep(1000 * (unsigned)kernel_int(run, N));
+    }
+    if (!strcmp(what, "leave"))
+        _exit((int)kernel_int(run, N));
+    if (!strcmp(what, "write")) {
+        static char data[1 << 20];
+        int fd = open(kernel_text(run, TEXT), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+        for (long i = 0; i < kernel_int(run, N); i++)
+            if (write(fd, data, sizeof data) != sizeof data)
+                abort();
+        fsync(fd);
+        close(fd);
+    }
     if (!strcmp(what, "show")) {
         static const char *const names[] = {
             "DISTCOMP_QUEUE", "DISTCOMP_WORKER", "DISTCOMP_THREADS", "DISTCOMP_MEMORY", "DISTCOMP_REDIS",

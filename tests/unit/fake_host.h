@@ -232,12 +232,13 @@ static bool fake_try(const char *home) {
     fake_environment(at, r.envc);
     if (r.flags & HOST_NEW_FILES)
         fake_new_files(&message);
-    struct host_done done = {.version = HOST_VERSION, .maxrss_kib = 1234, .flags = HOST_SILENT};
+    struct host_done done = {
+        .version = HOST_VERSION, .number = r.number, .use.maxrss_kib = 1234, .flags = HOST_SILENT};
     getrusage(RUSAGE_SELF, &before);
     fake_run(orders, &done);
     getrusage(RUSAGE_SELF, &after);
-    done.user_us = fake_us(after.ru_utime) - fake_us(before.ru_utime);
-    done.system_us = fake_us(after.ru_stime) - fake_us(before.ru_stime);
+    done.use.user_us = fake_us(after.ru_utime) - fake_us(before.ru_utime);
+    done.use.system_us = fake_us(after.ru_stime) - fake_us(before.ru_stime);
     if (!fake_empty(1) || !fake_empty(2))
         done.flags = 0;
     send(fake_fd, &done, sizeof done, MSG_NOSIGNAL);

@@ -562,15 +562,15 @@ static void usage(void **state) {
     rig_up(&rig);
     for (int i = 0; i < 2; i++) {
         struct host_done done = try_full(&rig, NULL, "probe do=burn number=300", NULL);
-        assert_true(done.user_us + done.system_us >= 290000);
+        assert_true(done.use.user_us + done.use.system_us >= 290000);
         done = try_full(&rig, NULL, "probe do=code", NULL);
-        assert_true(done.user_us + done.system_us < 200000);
+        assert_true(done.use.user_us + done.use.system_us < 200000);
         done = try_full(&rig, NULL, "probe do=touch number=96Mi", NULL);
         assert_int_equal(done.code, 0);
-        assert_true(done.maxrss_kib >= 96 * 1024);
-        uint64_t most_kib = done.maxrss_kib;
+        assert_true(done.use.maxrss_kib >= 96 * 1024);
+        uint64_t most_kib = done.use.maxrss_kib;
         done = try_full(&rig, NULL, "probe do=code", NULL);
-        assert_true(done.maxrss_kib > 0 && done.maxrss_kib + 90 * 1024 < most_kib);
+        assert_true(done.use.maxrss_kib > 0 && done.use.maxrss_kib + 90 * 1024 < most_kib);
     }
     rig_down(&rig);
 }

@@ -1,7 +1,8 @@
 /*
  * agent_state.h - what the parts of the agent share. Only worker/agent*.c include it.
  *
- *   agent.c         start, step, supervisor, Redis
+ *   agent.c         start, step, Redis, leaving
+ *   agent_super.c   what the supervisor tells
  *   agent_config.c  what the worker has and says of itself; conf.json read again
  *   agent_signal.c  what signals mean
  *   agent_claim.c   when and what to claim; starting tasks
@@ -187,6 +188,12 @@ void agent_kill(struct agent *a, struct run *run, enum wire_why why, uint64_t gr
 void agent_refuse(struct agent *a,
                   const char *why); /* prints, tells the supervisor, ends the loop */
 void agent_set_mode(struct agent *a, enum agent_mode mode);
+void super_open(struct agent *a, int fd);             /* the socket is owned from here on */
+void super_alive(struct agent *a, uint64_t quiet_ms); /* says ALIVE */
+/* All tasks of the supervisor are known: orders to leave hold for them too. */
+void agent_keep_orders(struct agent *a);
+/* It reports what it still knows, and starts anew. */
+void agent_supervisor_died(struct agent *a);
 struct result_files agent_files(const struct agent *a);
 const char *agent_node(void); /* host name */
 uint64_t agent_keep_output_bytes(const struct agent *a);

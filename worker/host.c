@@ -35,11 +35,11 @@ enum host_state {
 struct host {
     uint8_t state; /* enum host_state */
     bool answered; /* CUT: `done` has come */
+    bool killed;   /* CUT: for its silence */
     int32_t pid;
     int fd; /* IDLE, BUSY */
     uint32_t serial;
     uint32_t number; /* of the last request */
-    bool killed;     /* CUT: for its silence */
     uint32_t slot;   /* 1 + that of the try that has it or, until its ACK, its files; 0: none */
     uint64_t key;
     struct host_use before; /* by the tries before this one */

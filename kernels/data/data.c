@@ -255,8 +255,7 @@ static bool is_stream(const char *name) {
     struct buf ignored = BUF_INIT;
     bool file = data_find_kind(name, &kind, &ignored) && kind == KIND_FILE;
     buf_free(&ignored);
-    return file && stat(name, &status) == 0 && !S_ISREG(status.st_mode) &&
-           !S_ISDIR(status.st_mode);
+    return file && stat(name, &status) == 0 && !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode);
 }
 
 bool data_stat(struct data *data, const char *name, struct kernel_array *array, struct buf *error) {

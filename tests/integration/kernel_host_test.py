@@ -392,6 +392,7 @@ class Served:
         os.set_inheritable(theirs.fileno(), True)
         self.ours.settimeout(DEADLINE)
         self.path = out
+        self.number = 0  # of the last request
         self.out = open(out, "ab")
         self.child = subprocess.Popen([harness.program("kernelHost"), "serve"], stdout=self.out, stderr=self.out,
                                       env={**os.environ, "DISTCOMP_HOST_FD": str(theirs.fileno())},
@@ -400,16 +401,17 @@ class Served:
 
     def request(self, text, env=None, cwd=""):
         strings = [cwd] * bool(cwd) + ["kernelHost", "serve", text] + [f"{k}={v}" for k, v in (env or {}).items()]
-        head = struct.pack("=6I", 1, 0, len(cwd.encode()), 3, len(env or {}), 0)
+        self.number += 1
+        head = struct.pack("=6I", 1, 0, len(cwd.encode()), 3, len(env or {}), self.number)
         return head + b"".join(s.encode() + b"\0" for s in strings)
 
     def run(self, text, **options):
         """(code, what was written)"""
         self.ours.send(self.request(text, **options))
         answer = self.ours.recv(1000)
-        version, code, user, system, maxrss, flags, padding = struct.unpack("=IiQQQII", answer)
+        version, code, user, system, maxrss, read, written, flags, number = struct.unpack("=IiQQQQQII", answer)
         text = self.written()
-        assert version == 1 and maxrss > 0 and flags == (0 if text else 1)
+        assert version == 1 and number == self.number and maxrss > 0 and flags == (0 if text else 1)
         return code, text
 
     def written(self):

@@ -38,6 +38,7 @@ ssh             openssh-client
 parallel-ssh    pssh
 strace          strace
 py:numpy        python3-numpy
+f:/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz dataset-fashion-mnist
 "
 needs[lint]="
 clang-format    clang-format

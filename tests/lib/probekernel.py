@@ -10,6 +10,7 @@ SOURCE = r"""
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "kernel.h"
@@ -59,11 +60,11 @@ static int run(struct kernel_run *run) {
     }
     if (!strcmp(what, "eat")) {
         size_t bytes = (size_t)kernel_int(run, N) << 20;
-        volatile char *memory = malloc(bytes);
+        volatile char *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         for (size_t i = 0; i < bytes; i += 4096)
             memory[i] = 1;
         if (!*kernel_text(run, TEXT)) /* "kept": as a context or a cache would be */
-            free((void *)memory);
+            munmap((void *)memory, bytes);
     }
     if (!strcmp(what, "spin"))
         for (volatile long i = 0; i < kernel_int(run, N) * 1000000; i++)

@@ -122,46 +122,69 @@ void mlp_start_f32(float *numbers, struct mlp_shape shape, uint64_t seed) {
 /* --- several into one ---------------------------------------------------------------------------
  */
 
-/* Sorts as it takes, so that what follows does not hang on the order of the files. */
-static void sort_in(double *sorted, size_t count, double value) {
-    while (count > 0 && sorted[count - 1] > value) {
-        sorted[count] = sorted[count - 1];
-        count--;
-    }
-    sorted[count] = value;
+#define BLOCK 8 /* numbers that are averaged at a time */
+
+static void load(const struct mlp *m, size_t from, size_t count, double *to) {
+    const float *single = m->numbers;
+    const double *twice = m->numbers;
+    for (size_t i = 0; i < count; i++)
+        to[i] = m->dtype == KERNEL_F64 ? twice[from + i] : (double)single[from + i];
 }
 
-/* The sum over files of number i less `origin`. */
-static double sum_of(const struct mlp *from, size_t count, size_t i, double origin) {
-    double terms[MLP_FILES_MAX], sum = 0;
-    for (size_t k = 0; k < count; k++)
-        sort_in(terms, k, number(from[k].dtype, from[k].numbers, i) - origin);
-    for (size_t k = 0; k < count; k++)
-        sum += terms[k];
-    return sum;
+/* The sums over files of numbers `from` ... less origin. Each is made of its terms in the order of
+ * their values, so that it does not hang on the order of the files. */
+static void sum_block(const struct mlp *files, size_t file_count, size_t from, size_t count,
+                      const double *origin, double *sum) {
+    double terms[MLP_FILES_MAX][BLOCK], one[BLOCK];
+    for (size_t f = 0; f < file_count; f++) {
+        load(&files[f], from, count, one);
+        for (size_t i = 0; i < count; i++) {
+            size_t at = f;
+            double term = one[i] - origin[i];
+            for (; at > 0 && terms[at - 1][i] > term; at--)
+                terms[at][i] = terms[at - 1][i];
+            terms[at][i] = term;
+        }
+    }
+    for (size_t i = 0; i < count; i++)
+        sum[i] = 0;
+    for (size_t f = 0; f < file_count; f++)
+        for (size_t i = 0; i < count; i++)
+            sum[i] += terms[f][i];
+}
+
+static size_t block_at(size_t from, size_t all) {
+    return all - from < BLOCK ? all - from : BLOCK;
 }
 
 void mlp_mean(const struct mlp *start, const struct mlp *from, size_t count, struct mlp *out) {
     size_t numbers = mlp_length(start->kind, start->shape) - MLP_HEAD;
-    for (size_t i = 0; i < numbers; i++) {
-        double origin = number(start->dtype, start->numbers, i);
-        double mean = sum_of(from, count, i, origin) / (double)count;
-        set_number(out->dtype, out->numbers, i, origin + mean);
+    for (size_t at = 0; at < numbers; at += BLOCK) {
+        double origin[BLOCK], sum[BLOCK];
+        size_t some = block_at(at, numbers);
+        load(start, at, some, origin);
+        sum_block(from, count, at, some, origin, sum);
+        for (size_t i = 0; i < some; i++)
+            set_number(out->dtype, out->numbers, at + i, origin[i] + sum[i] / (double)count);
     }
 }
 
 void mlp_step(const struct mlp *start, const struct mlp *gradients, size_t count, double rate,
               double momentum, bool mean, struct mlp *out) {
+    static const double zero[BLOCK];
     size_t weights = mlp_weights(start->shape);
-    double rows = sum_of(gradients, count, weights + 1, 0);
+    double rows, sum[BLOCK];
+    sum_block(gradients, count, weights + 1, 1, zero, &rows);
     double scale = mean ? rate / rows : rate;
     bool moves = rows > 0;
     for (size_t i = 0; i < weights; i++) {
         double weight = number(start->dtype, start->numbers, i);
         double velocity =
             start->kind == MLP_MOMENTUM ? number(start->dtype, start->numbers, weights + i) : 0;
+        if (i % BLOCK == 0)
+            sum_block(gradients, count, i, block_at(i, weights), zero, sum);
         if (moves) {
-            velocity = momentum * velocity + scale * sum_of(gradients, count, i, 0);
+            velocity = momentum * velocity + scale * sum[i % BLOCK];
             weight += velocity;
         }
         set_number(out->dtype, out->numbers, i, weight);

@@ -2,15 +2,16 @@
  * mlp.c - redisPlan mlp: training on images with several shards that share their weights
  * (docs/training.md).
  *
- *     train: one task a shard ──► average ──► validate, after each epoch
+ *     train: one task a shard ──► average ──► validate (at the end, or as it goes)
  *       ▲                            │
  *       └─── until the next meeting ◄┘
  *
  * In each epoch all rows are put into a new order, and each shard takes its slice of it. Between
  * two meetings a shard moves its own copy of weights and velocity; then all go on from the mean. A
  * step of all shards together takes --batch rows.
- * One shard needs no average. What a task is called hangs on everything but the number of epochs,
- * so a plan with more of them goes on from the last.
+ * One shard needs no average, and its weights are kept after each epoch unless --sync says
+ * otherwise. What a task is called hangs on everything but the number of epochs, so a plan with
+ * more of them goes on from the last.
  */
 #include <stdio.h>
 #include <string.h>
@@ -36,7 +37,7 @@ static const char *const file_names[FILES] = {"train-images-idx3-ubyte", "train-
                                               "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
 
 struct plan {
-    const char *data, *weights;
+    const char *data, *weights, *validate;
     uint64_t hidden, epochs, shards, batch, seed, priority;
     double rate, decay, momentum, sync;
     uint64_t parts, every; /* meetings in an epoch, or epochs between two; one of them is 1 */
@@ -51,6 +52,7 @@ static bool parse(int argc, char **argv, struct plan *p, struct buf *error) {
     const struct training_option options[] = {
         {"--data", .text = &p->data},
         {"--weights", .text = &p->weights},
+        {"--validate", .text = &p->validate},
         {"--hidden", .count = &p->hidden, .min = 1, .max = 65536},
         {"--epochs", .count = &p->epochs, .min = 1, .max = 1e6},
         {"--shards", .count = &p->shards, .min = 1, .max = MLP_FILES_MAX},
@@ -64,6 +66,12 @@ static bool parse(int argc, char **argv, struct plan *p, struct buf *error) {
         {0}};
     if (!training_parse(argc, argv, options, NULL, 0, "options alone", error))
         return false;
+    if (strcmp(p->validate, "end") != 0 && strcmp(p->validate, "each") != 0) {
+        buf_addf(error, "--validate \"%.40s\", expected end or each", p->validate);
+        return false;
+    }
+    if (!(p->sync > 0))
+        p->sync = p->shards > 1 ? 2 : 1;
     p->every = p->sync >= 1 ? (uint64_t)(p->sync + 0.5) : 1;
     p->parts = p->sync < 1 ? (uint64_t)(1 / p->sync + 0.5) : 1;
     return true;
@@ -225,8 +233,20 @@ static void add_group(const struct plan *p, const struct stretch *s, const char 
     buf_free(&after);
 }
 
-static void add_stretch(const struct plan *p, struct stretch *s, struct buf *out) {
-    const char *done = p->shards > 1 ? "average" : "train";
+/* The part of a stretch that others wait for. */
+static const char *last_part(const struct plan *p) {
+    return p->shards > 1 ? "average" : "train";
+}
+
+/* wait: the stretch after which it may start. */
+static void add_validated(const struct plan *p, const struct stretch *s, const struct buf *wait,
+                          struct buf *out) {
+    add_group(p, s, "validate", wait, last_part(p), out);
+    add_validation(p, s, out);
+}
+
+static void add_stretch(const struct plan *p, const struct stretch *s, struct buf *out) {
+    const char *done = last_part(p);
     add_group(p, s, "train", &s->before, done, out);
     for (uint64_t shard = 0; shard < p->shards; shard++)
         add_shard(p, s, shard, out);
@@ -234,10 +254,21 @@ static void add_stretch(const struct plan *p, struct stretch *s, struct buf *out
         add_group(p, s, "average", &s->here, "train", out);
         add_average(p, s, out);
     }
-    if (s->part + 1 == p->parts) {
-        add_group(p, s, "validate", &s->here, done, out);
-        add_validation(p, s, out);
+    if (s->part + 1 == p->parts && strcmp(p->validate, "each") == 0)
+        add_validated(p, s, &s->here, out);
+}
+
+/* All of them when the training is over: between two meetings one worker would wait for the other,
+ * which has one to do. */
+static void add_validations(const struct plan *p, const struct buf *last, struct buf *out) {
+    struct stretch s = {.here = BUF_INIT};
+    for (unsigned long long end = 0; end < p->epochs;) {
+        end = p->epochs - end < p->every ? p->epochs : end + p->every;
+        buf_clear(&s.here);
+        buf_addf(&s.here, "epoch%llu", end);
+        add_validated(p, &s, last, out);
     }
+    buf_free(&s.here);
 }
 
 static void name_stretch(const struct plan *p, struct stretch *s) {
@@ -264,6 +295,8 @@ static void add_all(const struct plan *p, struct buf *out) {
         for (uint64_t i = 0; i < s.epochs; i++)
             s.rate *= p->decay;
     }
+    if (strcmp(p->validate, "end") == 0)
+        add_validations(p, &s.here, out);
     buf_free(&s.before);
     buf_free(&s.here);
 }
@@ -271,6 +304,7 @@ static void add_all(const struct plan *p, struct buf *out) {
 static int run(int argc, char **argv, struct buf *out, struct buf *error) {
     struct plan p = {.data = MNIST,
                      .weights = "mlp",
+                     .validate = "end",
                      .hidden = 128,
                      .epochs = 10,
                      .shards = 1,
@@ -279,7 +313,6 @@ static int run(int argc, char **argv, struct buf *out, struct buf *error) {
                      .rate = 0.05,
                      .decay = 0.8,
                      .momentum = 0.9,
-                     .sync = 1,
                      .prefix = BUF_INIT,
                      .group = BUF_INIT};
     for (size_t i = 0; i < FILES; i++)
@@ -302,6 +335,6 @@ const struct planner plan_mlp = {
     .name = "mlp",
     .usage = "[--data DIR] [--weights PREFIX] [--hidden 128] [--epochs 10] [--shards 1] [--sync "
              "EPOCHS] [--batch 128] [--rate 0.05] [--decay 0.8] [--momentum 0.9] [--seed 1] "
-             "[--priority N]",
+             "[--validate end|each] [--priority N]",
     .summary = "Trains 784-hidden-10 on images (Fashion-MNIST), in shards that share weights",
     .run = run};

@@ -315,7 +315,7 @@ def test_shards_share_their_weights(shards, sync, pictures, queue, worker):
 @pytest.mark.limit(240)
 def test_the_same_training_with_a_worker_that_dies(pictures, queue, redis, worker):
     """The same weights to the bit, and a plan with more epochs goes on from the last."""
-    words = ("--data", pictures, "--shards", 2, "--hidden", 64, "--batch", 2, "--epochs")
+    words = ("--data", pictures, "--shards", 2, "--hidden", 64, "--batch", 2, "--sync", 1, "--epochs")
     victim, _ = worker("victim", **FAST), worker("other", **FAST)
     text = planned(*words, 15, "--weights", "w")
     queue("loadTask", "--taskfile", "-", input=text)
@@ -341,7 +341,7 @@ def test_fashion_mnist_is_learnt(queue, worker):
     if not IMAGES.is_dir():
         pytest.skip("expected: dataset-fashion-mnist is not installed")
     worker("w1", **FAST), worker("w2", **FAST)
-    text = planned("--data", IMAGES, "--epochs", 2, "--shards", 2, "--weights", "w")
+    text = planned("--data", IMAGES, "--epochs", 2, "--shards", 2, "--sync", 1, "--weights", "w")
     assert run_all(queue, text)[-1] < 0.19
 
 

@@ -13,13 +13,6 @@
 #include "worker/cgroupfind.h"
 #include "worker/wireio.h"
 
-/* A child that shares no memory with us cannot tell which step failed; and limits are not real. */
-#define NOT_UNDER_VALGRIND()                                                                       \
-    do {                                                                                           \
-        if (getenv("UNDER_VALGRIND"))                                                              \
-            skip();                                                                                \
-    } while (0)
-
 static struct rig_start confined(uint32_t slot, const char *line) {
     return (struct rig_start){
         .slot = slot, .flags = WIRE_START_CONFINED, .argv = {"/bin/sh", "-c", line}};

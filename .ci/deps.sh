@@ -48,6 +48,7 @@ cppcheck        cppcheck
 shellcheck      shellcheck
 luac5.1         lua5.1
 valgrind        valgrind
+py:xdist        python3-pytest-xdist
 "
 needs[bench]="
 parallel        parallel

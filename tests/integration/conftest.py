@@ -39,6 +39,10 @@ def pytest_runtest_makereport(item, call):
         if not reason.startswith(("expected: ", "Skipped: expected: ")):
             report.outcome = "failed"
             report.longrepr = f"skipped in CI: {reason}"
+
+
+def pytest_runtest_logreport(report):
+    """Of all tests, also where pytest-xdist runs them in several processes."""
     if report.failed or report.when == "call" or (report.skipped and report.when == "setup"):
         totals[report.outcome] += 1
 

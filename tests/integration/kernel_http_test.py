@@ -112,7 +112,7 @@ def test_it_became_shorter(server, box):
     assert server.ranges_asked() == [None, "bytes=100000-", None]
 
 
-@pytest.mark.parametrize("order", [status(503), status(500), status(429, Retry_After="1"), hang_up], ids=str)
+@pytest.mark.parametrize("order", [status(503), status(500), status(429, Retry_After="1"), hang_up], ids=["503", "500", "429", "hang_up"])
 def test_what_passes_is_tried_again(server, box, order):
     server.then(order, order)
     check_copy(server, box)

@@ -34,8 +34,9 @@ struct try_use {
     mono_ms_t share_asked;
 };
 
-/* Storage bytes are a third of a sample's cost, and an exit has them: once in so many samples. */
-enum { IO_EVERY = 5 };
+/* Storage bytes, and a cgroup's CPU time, are half of a sample's cost, and an exit has them: once
+ * in so many samples. */
+enum { SELDOM = 5 };
 
 struct process { /* as it was read last */
     int32_t pid;
@@ -173,7 +174,7 @@ static bool read_process(const struct usage *u, struct process *p, unsigned part
     }
     if ((parts & PART_CPU) && procfile_stat(u->options.root, p->pid, &stat))
         p->cpu_ticks = stat.cpu_ticks;
-    if ((parts & PART_IO) && p->io_looks++ % IO_EVERY == 0)
+    if ((parts & PART_IO) && p->io_looks++ % SELDOM == 0)
         procfile_io(u->options.root, p->pid, &p->read_bytes, &p->write_bytes);
     return true;
 }
@@ -345,7 +346,9 @@ static void settle_cgroup(const struct usage *u, uint32_t slot,
 static void settle(struct usage *u, uint32_t slot) {
     struct try_use *t = &u->tries[slot];
     struct cgroup_reading c = {0};
-    unsigned got = t->parts ? cgroup_read(u->options.cgroups, slot, t->parts, &c) : 0;
+    bool turn = t->reading.source == USAGE_NONE || (slot + u->round) % SELDOM == 0;
+    unsigned parts = turn ? t->parts : t->parts & ~((unsigned)PART_CPU | PART_IO);
+    unsigned got = parts ? cgroup_read(u->options.cgroups, slot, parts, &c) : 0;
     if (!(got & CGROUP_CPU))
         c.cpu_us = less(t->cpu_ticks * 1000000 / u->ticks_per_s, t->before.cpu_us);
     if (!(got & CGROUP_IO)) {

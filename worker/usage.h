@@ -24,7 +24,8 @@
  * Memory shared between tries is divided among them. Not seen without a memory cgroup: tmpfs files
  * that nobody maps, huge pages of hugetlbfs, swap.
  *
- * Storage bytes are read once in five samples; what was waited for, EXIT has.
+ * Storage bytes, and a cgroup's CPU time, are read once in five samples; EXIT has what was waited
+ * for.
  *
  * CPU and I/O never go down: a process that nobody waited for takes its figures along, so a sum
  * over processes is a lower bound; EXIT has the true CPU time.

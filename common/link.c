@@ -307,3 +307,12 @@ bool link_broken(const struct link *link) {
 const struct endpoint *link_endpoint(const struct link *link) {
     return &link->endpoint;
 }
+
+uint64_t link_reply_time(const redisReply *reply) {
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+        reply->element[0]->type != REDIS_REPLY_STRING ||
+        reply->element[1]->type != REDIS_REPLY_STRING)
+        return 0;
+    return strtoull(reply->element[0]->str, NULL, 10) * 1000 +
+           strtoull(reply->element[1]->str, NULL, 10) / 1000;
+}

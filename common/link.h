@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <hiredis/hiredis.h>
 
@@ -57,6 +58,9 @@ redisReply *link_reply(struct link *link, struct buf *error);
  * *reply NULL: nothing came. Error replies come back as replies.
  */
 bool link_poll(struct link *link, int ms, redisReply **reply, struct buf *error);
+
+/* TIME's answer in Unix milliseconds; 0: it is none. */
+uint64_t link_reply_time(const redisReply *reply);
 
 enum link_fault link_fault(const struct link *link); /* of the last call that failed */
 bool link_broken(const struct link *link);

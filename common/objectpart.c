@@ -103,10 +103,7 @@ static bool redis_time(struct objects *objects, uint64_t *ms, struct buf *error)
     redisReply *reply = object_ask(objects, &words, error);
     if (!reply)
         return false;
-    *ms = 0;
-    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2)
-        *ms = strtoull(reply->element[0]->str, NULL, 10) * 1000 +
-              strtoull(reply->element[1]->str, NULL, 10) / 1000;
+    *ms = link_reply_time(reply);
     freeReplyObject(reply);
     return true;
 }

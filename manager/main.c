@@ -3,12 +3,11 @@
  * verbs.
  */
 #include <assert.h>
-#include <errno.h>
 #include <locale.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 
+#include "common/answer.h"
 #include "manager/chain.h"
 #include "manager/usage.h"
 #include "version.h"
@@ -78,21 +77,6 @@ static int run_chain(struct chain *chain, const struct config *config) {
     return code;
 }
 
-/* An answer that did not reach its reader (a full disk) is a failure. One that was not wanted any
- * more
- * (`| head`) ends the program as it ends every other. */
-static int finish(int code) {
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return code;
-    struct pollfd reader = {.fd = fileno(stdout), .events = POLLOUT};
-    if (poll(&reader, 1, 0) == 1 && (reader.revents & POLLERR)) {
-        signal(SIGPIPE, SIG_DFL);
-        raise(SIGPIPE);
-    }
-    fprintf(stderr, "redisManager: cannot write the answer: %s\n", strerror(errno));
-    return code ? code : EXIT_FAILED;
-}
-
 int main(int argc, char **argv) {
     setlocale(LC_CTYPE, "");
     signal(SIGPIPE, SIG_IGN); /* a Redis that goes away is an error to tell, not the end */
@@ -103,13 +87,13 @@ int main(int argc, char **argv) {
     if (!chain_parse(&chain, argc, argv, &error)) {
         code = bad_usage(&chain, &error);
     } else if (chain.help) {
-        code = finish(print_help(&chain));
+        code = answer_finish("redisManager", print_help(&chain));
     } else if (chain.version) {
         printf("redisManager %s\n", DISTCOMP_VERSION);
-        code = finish(EXIT_DONE);
+        code = answer_finish("redisManager", EXIT_DONE);
     } else {
         if (load_config(&chain, &config, &error)) {
-            code = finish(run_chain(&chain, &config));
+            code = answer_finish("redisManager", run_chain(&chain, &config));
         } else {
             fprintf(stderr, "redisManager: %s\n", error.data);
             code = EXIT_FAILED;

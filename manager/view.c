@@ -38,10 +38,7 @@ bool view_now(struct store *store, uint64_t *now_ms, struct buf *error) {
     redisReply *reply = store_run(store, error);
     if (!reply)
         return false;
-    *now_ms = 0;
-    if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2)
-        *now_ms = strtoull(reply->element[0]->str, NULL, 10) * 1000 +
-                  strtoull(reply->element[1]->str, NULL, 10) / 1000;
+    *now_ms = link_reply_time(reply);
     freeReplyObject(reply);
     return true;
 }

@@ -142,6 +142,13 @@ int mlprun_model(struct kernel_run *run, const char *name, struct mlp *out) {
     return kernel_refuse(run, "%s: %s", name, error);
 }
 
+int mlprun_network(struct kernel_run *run, const char *name, struct mlp *out) {
+    int code = mlprun_model(run, name, out);
+    if (code == 0 && out->kind == MLP_GRADIENT)
+        return kernel_refuse(run, "%s is a gradient, not a network", name);
+    return code;
+}
+
 int mlprun_models(struct kernel_run *run, size_t index, const struct mlp *start, enum mlp_kind kind,
                   struct mlp **out) {
     static const char *const kinds[] = {"", "weights", "weights with velocity", "a gradient"};

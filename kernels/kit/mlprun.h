@@ -19,8 +19,11 @@
 int mlprun_data(struct kernel_run *run, const char *data, const char *labels, size_t columns,
                 const struct dataset **out);
 
-/* A network, all of it checked. */
+/* A vector of this kind of file, all of it checked: weights, with velocity or without, or a
+ * gradient. */
 int mlprun_model(struct kernel_run *run, const char *name, struct mlp *out);
+/* The same, where only a network will do. */
+int mlprun_network(struct kernel_run *run, const char *name, struct mlp *out);
 /* Those of an INPUTS parameter, each of start's shape and type, and of that kind; *out is scratch
  * memory. */
 int mlprun_models(struct kernel_run *run, size_t index, const struct mlp *start, enum mlp_kind kind,

@@ -2,15 +2,14 @@
  * redisPlan: prints the task file of a large computation. plan.h says what a planner is; to add
  * one, write it, declare it there and put it into the table below.
  */
-#include <errno.h>
 #include <locale.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/answer.h"
 #include "common/nearest.h"
 #include "kernels/plan/plan.h"
 #include "version.h"
@@ -57,26 +56,12 @@ static bool asks_for_help(int argc, char **argv) {
     return false;
 }
 
-/* A plan that did not reach its reader (a full disk) is a failure. One that was not wanted any more
- * (`| head`) ends the program as it ends every other. */
-static int finish(int code) {
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return code;
-    struct pollfd reader = {.fd = fileno(stdout), .events = POLLOUT};
-    if (poll(&reader, 1, 0) == 1 && (reader.revents & POLLERR)) {
-        signal(SIGPIPE, SIG_DFL);
-        raise(SIGPIPE);
-    }
-    fprintf(stderr, "redisPlan: cannot write the answer: %s\n", strerror(errno));
-    return code ? code : EXIT_FAILED;
-}
-
 static int run(const struct planner *planner, int argc, char **argv) {
     struct buf out = BUF_INIT, error = BUF_INIT;
     int code = planner->run(argc, argv, &out, &error);
     if (code == EXIT_DONE) {
         fwrite(out.data, 1, out.len, stdout);
-        code = finish(code);
+        code = answer_finish("redisPlan", code);
     } else {
         fprintf(stderr, "redisPlan %s: %s", planner->name, error.data);
         if (code == EXIT_USAGE)
@@ -102,11 +87,11 @@ int main(int argc, char **argv) {
             print_planner(planner);
         else
             print_help();
-        return finish(EXIT_DONE);
+        return answer_finish("redisPlan", EXIT_DONE);
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("redisPlan %s\n", DISTCOMP_VERSION);
-        return finish(EXIT_DONE);
+        return answer_finish("redisPlan", EXIT_DONE);
     }
     const struct planner *planner = find(argv[1], &near);
     if (!planner) {
@@ -116,7 +101,7 @@ int main(int argc, char **argv) {
     }
     if (asks_for_help(argc - 2, argv + 2)) {
         print_planner(planner);
-        return finish(EXIT_DONE);
+        return answer_finish("redisPlan", EXIT_DONE);
     }
     return run(planner, argc - 1, argv + 1);
 }

@@ -83,9 +83,7 @@ static int run(struct kernel_run *r) {
     struct mlp weights = {0}, out = {0};
     struct dataset rows = {0};
     const struct dataset *all = NULL;
-    int code = mlprun_model(r, kernel_text(r, P_WEIGHTS), &weights);
-    if (code == 0 && weights.kind == MLP_GRADIENT)
-        code = kernel_refuse(r, "%s is a gradient, not a network", kernel_text(r, P_WEIGHTS));
+    int code = mlprun_network(r, kernel_text(r, P_WEIGHTS), &weights);
     if (code == 0)
         code = mlprun_data(r, name, mlprun_name(r, P_LABELS), 0, &all);
     if (code == 0)

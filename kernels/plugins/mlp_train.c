@@ -96,11 +96,9 @@ static int begin_old(struct kernel_run *r, enum kernel_dtype dtype, bool velocit
                      struct mlp *out) {
     const char *name = kernel_text(r, P_WEIGHTS);
     struct mlp start;
-    int code = mlprun_model(r, name, &start);
+    int code = mlprun_network(r, name, &start);
     if (code != 0)
         return code;
-    if (start.kind == MLP_GRADIENT)
-        return kernel_refuse(r, "%s is a gradient, not a network", name);
     if (start.dtype != dtype)
         return kernel_refuse(r, "%s is %s; method=%s trains %s", name,
                              kernel_dtype_name(start.dtype), dtype == KERNEL_F64 ? "full" : "sgd",

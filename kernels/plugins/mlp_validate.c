@@ -28,11 +28,9 @@ static bool estimate(struct kernel_run *r, struct kernel_estimate *e) {
 static int run(struct kernel_run *r) {
     const char *name = kernel_text(r, P_DATA);
     struct mlp weights;
-    int code = mlprun_model(r, kernel_text(r, P_WEIGHTS), &weights);
+    int code = mlprun_network(r, kernel_text(r, P_WEIGHTS), &weights);
     if (code != 0)
         return code;
-    if (weights.kind == MLP_GRADIENT)
-        return kernel_refuse(r, "%s is a gradient, not a network", kernel_text(r, P_WEIGHTS));
     const struct dataset *data;
     code = mlprun_data(r, name, mlprun_name(r, P_LABELS), 0, &data);
     if (code != 0)

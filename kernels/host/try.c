@@ -110,6 +110,8 @@ static int run_kernel(struct kernel_run *run) {
     int code = check_memory(run);
     if (code == TRY_DONE)
         code = exit_code(run, run->plugin->kernel->run(run));
+    if (watch_is_child())
+        _exit(code); /* it came back from run() as well */
     if (code == TRY_DONE && !run_commit(run))
         code = TRY_FAILED;
     if (code != TRY_DONE)

@@ -14,6 +14,9 @@
 /* Once. by_hand: SIGINT counts as SIGTERM does, and a second one kills. */
 void watch_start(bool by_hand);
 
+/* Whether this process was forked by a kernel: its try, and its outputs, are the host's. */
+bool watch_is_child(void);
+
 /* A try of this kernel begins; the name is borrowed until watch_try_ends. */
 void watch_try_begins(const char *kernel);
 void watch_try_ends(void);

@@ -338,8 +338,9 @@ def test_following_a_task_shows_its_own_output_alone(tasks, native, queue):
 
 def test_a_child_of_a_kernel_that_comes_back_answers_for_nobody(tasks, native, box):
     native(max_kernel_hosts=1)
-    first = tasks.native("probe do=fork n=700", retries=1).wait("failed")
+    first = tasks.native(f"probe do=fork n=700 text={box}/output", retries=1).wait("failed")
     assert (first.outcomes, first.tries[0].exit) == (["failed"], 7)
+    assert not (box / "output").exists(), "nor does it show what its parent has not done"
     second = tasks.native(f"probe do=nap n=300 file={box}/ran", retries=1).wait()
     assert second.outcomes == ["finished"] and second.tries[0].wall_us >= 300_000
 

@@ -6,7 +6,7 @@ import pytest
 
 from harness import SLOW
 
-FAST = {"health_report_interval": "100ms", "lease": "600ms", "sleep_sec_between_accepting_task": "0.1"}
+FAST = {"health_report_interval": "100ms", "sleep_sec_between_accepting_task": "0.1"}
 
 
 def add(queue, *words):
@@ -22,13 +22,15 @@ def reserved(queue, task):
     return [w["name"] for w in queue.json("checkWorker")["workers"] if w["reserved_for"] == task]
 
 
-# A task that goes on until the one after it has started, or nobody takes that one: so a worker that takes small tasks
-# is never empty, and a task that needs it all would wait for ever.
-HAND_OVER = "touch {0}; n=0; until [ -e {1} ] || [ $n = 50 ]; do n=$((n+1)); sleep 0.1; done; sleep 0.05"
+# A task that goes on until the one after it has started, or the test says so, or it has waited for that often enough: so
+# a worker that takes small tasks is never empty, and a task that needs it all would wait for ever.
+HAND_OVER = ("touch {0}; n=0; until [ -e {1} ] || [ -e {2} ] || [ $n = {3} ]; do n=$((n+1)); sleep 0.1; done; "
+             "sleep 0.05")
 
 
-def stream(queue, box, count):
-    queue.load("".join("shell:1:0:1:" + HAND_OVER.format(box / f"s{i}", box / f"s{i + 1}") + "\n"
+def stream(queue, box, count, patience):
+    """patience: how often a task looks for the next one, in tenths of a second."""
+    queue.load("".join("shell:1:0:1:" + HAND_OVER.format(box / f"s{i}", box / f"s{i + 1}", box / "over", patience) + "\n"
                        for i in range(count)), name="stream")
 
 
@@ -39,7 +41,7 @@ def finished(queue):
 @pytest.mark.parametrize("starve_after,starved", [("0", True), ("300ms", False)])
 def test_a_stream_of_small_tasks_and_one_for_the_whole_machine(queue, worker, box, wait_until, starve_after, starved):
     count = 2000
-    stream(queue, box, count)
+    stream(queue, box, count, patience=9999 if starved else 50)
     worker("w1", cpus=4, starve_after=starve_after, **FAST)
     wait_until(lambda: finished(queue) > 0)
     large = add(queue, "--priority", 9, "--min_cpu", 4, "--", "true")
@@ -49,6 +51,7 @@ def test_a_stream_of_small_tasks_and_one_for_the_whole_machine(queue, worker, bo
         assert told(queue, large)["state"] == "todo"
         assert not reserved(queue, large)
         queue("cancelTask", "--state", "todo", "--include", "touch")
+        (box / "over").touch()
     wait_until(lambda: told(queue, large)["state"] == "finished", 60)
     assert starved or queue.counts()["todo"] > 0, "the stream goes on"
 
@@ -58,7 +61,7 @@ def test_it_passes_on_when_its_worker_drains_and_when_it_dies(queue, worker, box
     names = ("w1", "w2", "w3")
     workers = {}
     for name in names:
-        workers[name] = worker(name, cpus=2, labels=name, starve_after="300ms", **FAST)
+        workers[name] = worker(name, cpus=2, labels=name, starve_after="300ms", lease="2s", **FAST)
         add(queue, "--priority", 5, "--labels", name, "--min_cpu", 1, "--",
             f": {name}; until [ -e {box}/go ]; do sleep 0.1; done")
     queue.wait_counts(in_progress=3)

@@ -70,6 +70,8 @@ static int run(struct kernel_run *run) {
         for (volatile long i = 0; i < kernel_int(run, N) * 1000000; i++)
             ;
     if (!strcmp(what, "fork")) { /* the child comes back from here, too */
+        if (*kernel_text(run, TEXT) && !kernel_write_bytes(run, kernel_text(run, TEXT), "half", 4))
+            return 1;
         if (fork() == 0)
             return 0;
         usleep(1000 * (unsigned)kernel_int(run, N));

@@ -11,7 +11,9 @@
 #include "manager/view.h"
 
 enum {
-    POLL_FIRST_MS = 200,
+    POLL_SHARE =
+        32, /* of the time waited, between two looks: the end is told so much late at most */
+    POLL_LEAST_MS = 10,
     POLL_MOST_MS = 1000,
     POLL_BAR_MS = 500,   /* with a bar on the terminal, which should move */
     MAINTAIN_MOST = 20,  /* bounded pieces of due work a poll, of 500 tasks each */
@@ -266,9 +268,13 @@ static int refuse_unknown(struct wait *w) {
     return EXIT_DONE;
 }
 
+static int64_t pause_ms(const struct wait *w, int64_t passed_ms) {
+    int64_t pause = passed_ms / POLL_SHARE, most = w->progress ? POLL_BAR_MS : POLL_MOST_MS;
+    return pause < POLL_LEAST_MS ? POLL_LEAST_MS : pause < most ? pause : most;
+}
+
 static int wait_on(struct wait *w, uint64_t timeout_ms, bool limited) {
     struct buf error = BUF_INIT;
-    int64_t pause_ms = POLL_FIRST_MS;
     bool first = true;
     int code = EXIT_DONE;
     for (;;) {
@@ -293,12 +299,10 @@ static int wait_on(struct wait *w, uint64_t timeout_ms, bool limited) {
             draw(w);
             tell_stuck(w);
         }
-        int64_t sleep_ms = pause_ms;
+        int64_t sleep_ms = pause_ms(w, passed_ms);
         if (limited && (int64_t)timeout_ms - passed_ms < sleep_ms)
             sleep_ms = (int64_t)timeout_ms - passed_ms;
         poll(NULL, 0, (int)sleep_ms);
-        int64_t most = w->progress ? POLL_BAR_MS : POLL_MOST_MS;
-        pause_ms = pause_ms * 5 / 4 < most ? pause_ms * 5 / 4 : most;
     }
     buf_free(&error);
     return code;

@@ -433,3 +433,37 @@ def test_delayed_and_released_tasks_wake_too(q, pool):  # noqa: F811
     wait_until(lambda: q.maintain()[0] != 0 and q.state(a) != "delayed")
     workers.run()
     assert q.state(a) == "in_progress"
+
+
+# --- tasks to have at hand ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("idle,ahead,given", [
+    (0, (0, 0, 10), 10),          # nobody else waits
+    (2, (0, 0, 10), 3),           # a third of ten
+    (2, (0, 0, 4), 6),            # six start at once
+    (2, (0, 5000, 1), 5),
+    (2, (6 * GIB, 0, 1), 4),
+    (2, (8 * GIB, 9000, 1), 3),
+    (10, (0, 0, 10), 0),
+])
+def test_of_what_does_not_start_at_once_a_worker_takes_its_share(q, pool, idle, ahead, given):  # noqa: F811
+    pool(idle)
+    q.register("w", "i1")
+    q.add(10, mcpu=1000, mem=GIB)
+    assert len(q.claim("w", slots=10, mem=10 * GIB, mcpu=10000, ahead=ahead)) == given
+
+
+def test_who_has_its_share_is_not_idle_and_others_are_told(q, pool):  # noqa: F811
+    """With its own claim, a worker that is content neither counts as idle nor lets others sleep."""
+    workers = pool(2, slots=3)
+    q.register("w", "i1")
+    q.add(6)
+    claimed = q.claim("w", slots=9, ahead=(0, 0, 9))
+    assert len(claimed) == 2
+    assert b"w" not in q.redis("ZRANGE", "idle", 0, -1)
+    workers.run()
+    assert len(workers.given) == 4
+    q.finish(*claimed, worker="w")
+    assert q.claim("w", slots=9, ahead=(0, 0, 8)) == []
+    assert b"w" in q.redis("ZRANGE", "idle", 0, -1), "nothing is left for it"

@@ -138,6 +138,8 @@ $(BUILD)/include/version.h: FORCE
 
 # The same bits on every CPU, with and without fused multiply-add.
 $(BUILD)/kernels/kit/mlpfull.o: private KERNEL_FLAGS += -ffp-contract=off
+# Its loops over rows are only fast as vectors.
+$(BUILD)/kernels/kit/mlpsgd.o: private KERNEL_FLAGS += -O3
 $(BUILD)/kernels/%.o: kernels/%.c $(BUILD)/flags | $(BUILD)/include/version.h
 	@mkdir -p $(@D)
 	$(call say,CC,$<)$(CC) $(CPPFLAGS_ALL) $(BLAS_CFLAGS) $(CFLAGS_ALL) $(KERNEL_FLAGS) -MMD -MP -c -o $@ $<

@@ -11,11 +11,11 @@
 #include "manager/view.h"
 
 enum {
-    POLL_SHARE =
-        32, /* of the time waited, between two looks: the end is told so much late at most */
+    POLL_SHARE = 32, /* of the time waited: the end is told so much late at most */
     POLL_LEAST_MS = 10,
     POLL_MOST_MS = 1000,
-    POLL_BAR_MS = 500,   /* with a bar on the terminal, which should move */
+    POLL_BAR_MS = 500, /* with a bar on the terminal, which should move */
+    MAINTAIN_MS = 200,
     MAINTAIN_MOST = 20,  /* bounded pieces of due work a poll, of 500 tasks each */
     WORKERS_MS = 2000,   /* before a remark that no worker is there: one may be starting */
     STUCK_MS = 5000,     /* before one on what may be nothing */
@@ -60,6 +60,7 @@ struct wait {
     struct tally now;
     uint64_t ended_before;  /* of the whole queue, when the waiting began */
     mono_ms_t start, stuck; /* stuck: since when nothing can run; 0: not */
+    mono_ms_t maintained;   /* 0: not yet */
     bool told_workers, told_held, told_load, told_idle, told_away;
     struct progress *progress;
     struct buf remark;
@@ -129,14 +130,23 @@ static void look_at_queue(const struct store_counts *counts, struct tally *tally
     tally->loading = counts->loads_open > 0;
 }
 
-static bool look(struct wait *w, struct buf *error) {
-    struct tally tally = {.known = true};
-    struct store_counts counts;
+/* With no worker alive, what is due is done by whoever looks. */
+static bool maintain(struct wait *w, struct buf *error) {
+    mono_ms_t now = mono_now();
     int64_t due_ms = 0;
+    if (w->maintained.ms && mono_diff(now, w->maintained) < MAINTAIN_MS)
+        return true;
     for (int i = 0; i < MAINTAIN_MOST && due_ms == 0; i++)
         if (!store_maintain(w->store, &due_ms, error))
             return false;
-    if (!store_counts(w->store, &counts, error))
+    w->maintained = now;
+    return true;
+}
+
+static bool look(struct wait *w, struct buf *error) {
+    struct tally tally = {.known = true};
+    struct store_counts counts;
+    if (!maintain(w, error) || !store_counts(w->store, &counts, error))
         return false;
     tally.live_workers = counts.live_workers;
     tally.idle = counts.live_workers && counts.state[TASK_TODO] && !counts.state[TASK_IN_PROGRESS];

@@ -9,6 +9,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "kernels/kit/pages.h"
+
 void dataset_free(struct dataset *d) {
     free(d->memory[0]);
     free(d->memory[1]);
@@ -227,7 +229,7 @@ static bool idx_body(struct source *s, size_t bytes, const uint8_t **values, voi
         if (s->left == bytes)
             return true;
     } else {
-        uint8_t *made = malloc(bytes + 1);
+        uint8_t *made = pages_new(bytes);
         if (made == NULL) {
             snprintf(error, room, "no memory for %zu bytes", bytes);
             return false;

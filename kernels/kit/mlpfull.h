@@ -38,6 +38,7 @@ void mlpfull_move(struct mlpfull *m, double rate);
 void mlpfull_forward(struct mlpfull *m, const struct dataset *data, size_t from, size_t count,
                      double *y);
 
+extern bool mlpfull_narrow; /* not the widest vectors; for the tests */
 /* exp(x) of 4 numbers, -708 <= x <= 0 (what is below counts as -708), within 0.7 of the last
  * place. For the tests. */
 void mlpfull_exp(double x[4]);

@@ -18,10 +18,10 @@ struct mlpsgd {
     float *dz; /* batch x hidden */
 };
 
-/* Where a part begins; all in floats. */
-static size_t add_part(size_t *at, size_t rows, size_t columns) {
+/* Where the next part begins, at counted in floats; with memory NULL only counted. */
+static float *part(float *memory, size_t *at, size_t rows, size_t columns) {
     const size_t line = ALIGN / sizeof(float);
-    size_t begin = *at;
+    float *begin = memory == NULL ? NULL : memory + *at;
     *at += (rows * columns + line - 1) / line * line;
     return begin;
 }
@@ -29,11 +29,11 @@ static size_t add_part(size_t *at, size_t rows, size_t columns) {
 static size_t lay_out(struct mlpsgd *m, float *memory, struct mlp_shape s, size_t batch) {
     size_t at = 0;
     *m = (struct mlpsgd){.shape = s, .batch = batch};
-    add_part(&at, 1, sizeof *m / sizeof(float) + 1);
-    m->x = memory + add_part(&at, batch, s.inputs + 1);
-    m->z = memory + add_part(&at, batch, s.hidden + 1);
-    m->o = memory + add_part(&at, batch, s.classes);
-    m->dz = memory + add_part(&at, batch, s.hidden);
+    part(memory, &at, 1, sizeof *m / sizeof(float) + 1);
+    m->x = part(memory, &at, batch, s.inputs + 1);
+    m->z = part(memory, &at, batch, s.hidden + 1);
+    m->o = part(memory, &at, batch, s.classes);
+    m->dz = part(memory, &at, batch, s.hidden);
     return at * sizeof(float);
 }
 
@@ -43,8 +43,7 @@ size_t mlpsgd_bytes(struct mlp_shape shape, size_t batch) {
         shape.classes > DATASET_LABELS || batch > MLP_SIZE_MAX)
         return 0;
     struct mlpsgd m;
-    float nothing;
-    return lay_out(&m, &nothing, shape, batch);
+    return lay_out(&m, NULL, shape, batch);
 }
 
 struct mlpsgd *mlpsgd_new(void *memory, struct mlp_shape shape, size_t batch) {
@@ -69,34 +68,16 @@ static void product(CBLAS_TRANSPOSE ta, CBLAS_TRANSPOSE tb, size_t m, size_t n, 
 /* --- the rows -----------------------------------------------------------------------------------
  */
 
-typedef uint8_t bytes_vec __attribute__((vector_size(8)));
-typedef float float_vec __attribute__((vector_size(32)));
-typedef int32_t mask_vec __attribute__((vector_size(32)));
-#define LANES 8
-
-SIMD_CLONES static void to_floats(float *to, const uint8_t *from, size_t count, float scale) {
-    size_t i = 0;
-    for (; i + LANES <= count; i += LANES) {
-        bytes_vec bytes;
-        memcpy(&bytes, from + i, sizeof bytes);
-        float_vec floats = __builtin_convertvector(bytes, float_vec) * scale;
-        memcpy(to + i, &floats, sizeof floats);
-    }
-    for (; i < count; i++)
+/* Simple loops, which the compiler makes vectors of (Makefile). */
+SIMD_CLONES static void to_floats(float *restrict to, const uint8_t *restrict from, size_t count,
+                                  float scale) {
+    for (size_t i = 0; i < count; i++)
         to[i] = (float)from[i] * scale;
 }
 
 /* What is not above 0 becomes 0: of z, or (where it is another) of what stands beside it. */
 SIMD_CLONES static void keep_positive(float *to, const float *z, size_t count) {
-    size_t i = 0;
-    for (; i + LANES <= count; i += LANES) {
-        float_vec at, there;
-        memcpy(&at, z + i, sizeof at);
-        memcpy(&there, to + i, sizeof there);
-        there = (float_vec)((mask_vec)there & (at > 0));
-        memcpy(to + i, &there, sizeof there);
-    }
-    for (; i < count; i++)
+    for (size_t i = 0; i < count; i++)
         to[i] = z[i] > 0 ? to[i] : 0;
 }
 

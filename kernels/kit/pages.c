@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -20,6 +21,18 @@ static void touch(void *arg, unsigned part, size_t begin, size_t end) {
         data[at] = 0;
     if (end > begin)
         data[end - 1] = 0;
+}
+
+void *pages_new(size_t bytes) {
+    if (bytes < HUGE_BYTES)
+        return malloc(bytes + 1);
+    if (bytes > PTRDIFF_MAX - HUGE_BYTES)
+        return NULL;
+    bytes = (bytes + HUGE_BYTES - 1) & ~(HUGE_BYTES - 1);
+    void *memory = aligned_alloc(HUGE_BYTES, bytes);
+    if (memory != NULL)
+        madvise(memory, bytes, MADV_HUGEPAGE); /* only faster */
+    return memory;
 }
 
 void pages_ready(void *data, size_t bytes, unsigned threads) {

@@ -9,6 +9,9 @@
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) &&                             \
     !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 #define SIMD_CLONES __attribute__((target_clones("avx2", "default")))
+/* And for vectors of 64 bytes, where SIMD_IS_WIDE at run time. */
+#define SIMD_WIDE    __attribute__((target("avx512f,avx512dq,prefer-vector-width=512")))
+#define SIMD_IS_WIDE (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq"))
 #else
 #define SIMD_CLONES
 #endif

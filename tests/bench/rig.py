@@ -219,13 +219,14 @@ class Worker:
         wait_until(lambda: self.redis.queue("ZSCORE", "lease", self.name), 20, 0.001)
         return time.monotonic() - self.began
 
-    def wait_finished(self, count, seconds=600):
-        """Until Redis has that many results; looks seldom while many are to come, so as not to disturb."""
+    def wait_finished(self, count, seconds=600, every=0.002):
+        """Until Redis has that many results; looks seldom while many are to come, so as not to disturb, and every so
+        many seconds at the end."""
         end = time.monotonic() + seconds
         while (left := count - self.redis.finished()) > 0:
             if time.monotonic() > end or self.process.poll() is not None:
                 raise SystemExit(f"bench: {left} tasks have not finished\n{self.log.read_text()[-2000:]}")
-            time.sleep(min(0.2, max(0.002, left / 20000)))
+            time.sleep(min(0.2, max(every, left / 20000)))
         return time.monotonic()
 
 

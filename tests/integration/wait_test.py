@@ -148,7 +148,8 @@ def test_the_bar_is_for_a_terminal(queue, worker, progress):
 
 
 def test_it_polls_cheaply(queue, redis):
+    """Often at first, so that a short wait ends in time, and ever less so."""
     queue.load("shell:1:0:0:true\n")
     before = int(redis.info("stats")["total_commands_processed"])
     queue.run("waitTask", "--timeout", "3s")
-    assert int(redis.info("stats")["total_commands_processed"]) - before < 250
+    assert int(redis.info("stats")["total_commands_processed"]) - before < 800

@@ -367,6 +367,22 @@ static void close_to(const double *got, const double *want, size_t count, double
             fail_msg("number %zu: %.17g, expected %.17g", i, got[i], want[i]);
 }
 
+/* The same tests once more with the vectors of a CPU that has no wider ones. */
+static int narrow(void **state) {
+    (void)state;
+    mlpfull_narrow = true;
+    return 0;
+}
+
+static int wide(void **state) {
+    (void)state;
+    mlpfull_narrow = false;
+    return 0;
+}
+
+#define NARROW(test)                                                                               \
+    { #test "_narrow", test, narrow, wide, NULL }
+
 static void full_gradients(void **state) {
     (void)state;
     for (size_t s = 0; s < SIZES; s++) {
@@ -575,8 +591,11 @@ int main(void) {
         cmocka_unit_test(the_mean_hangs_on_no_order),
         cmocka_unit_test(a_step_along_gradients),
         cmocka_unit_test(full_gradients),
+        NARROW(full_gradients),
         cmocka_unit_test(full_does_not_overflow),
+        NARROW(full_does_not_overflow),
         cmocka_unit_test(full_has_the_same_bits_everywhere),
+        NARROW(full_has_the_same_bits_everywhere),
         cmocka_unit_test(exp_is_exp),
         cmocka_unit_test(sgd_gradients),
         cmocka_unit_test(sgd_steps),

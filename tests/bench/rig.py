@@ -117,13 +117,20 @@ class Redis:
             raise
         return self
 
+    def _answers(self):
+        """The socket is there before anybody listens on it."""
+        try:
+            return bool(Resp(path=self.socket).command("PING"))
+        except OSError:
+            return False
+
     def _start(self):
         self.process = None
         if self.defaults:
             self.socket = self.dir / "redis.sock"
             words = ["redis-server", "--port", "0", "--unixsocket", self.socket, "--dir", self.dir]
             self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL)
-            wait_until(self.socket.exists, 10)
+            wait_until(self._answers, 10)
         else:
             self.socket = self.dir / ".redis" / "redis.sock"
             self._redis_sh("start", "--no_password", "--dir", self.dir / "redis", "--port", free_port())

@@ -37,6 +37,7 @@ ip              iproute2
 ssh             openssh-client
 parallel-ssh    pssh
 strace          strace
+openssl         openssl
 py:numpy        python3-numpy
 f:/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz dataset-fashion-mnist
 "

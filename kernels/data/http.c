@@ -230,6 +230,19 @@ static int on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_o
     X(CURLOPT_INFILESIZE_LARGE, (curl_off_t)t->upload_len)
 #define SET(option, value) code = code == CURLE_OK ? lib->easy_setopt(curl, option, value) : code;
 
+/* Whom to trust is in the environment where curl(1) looks for it, too. */
+static CURLcode set_trust(const struct http *http) {
+    const char *file = getenv("CURL_CA_BUNDLE"), *directory = getenv("SSL_CERT_DIR");
+    CURLcode code = CURLE_OK;
+    if (!file || !*file)
+        file = getenv("SSL_CERT_FILE");
+    if (file && *file)
+        code = http->lib->easy_setopt(http->curl, CURLOPT_CAINFO, file);
+    if (code == CURLE_OK && directory && *directory)
+        code = http->lib->easy_setopt(http->curl, CURLOPT_CAPATH, directory);
+    return code;
+}
+
 static CURLcode set_options(struct transfer *t) {
     const struct curllib *lib = t->http->lib;
     CURL *curl = t->http->curl;
@@ -240,7 +253,7 @@ static CURLcode set_options(struct transfer *t) {
     if (t->upload) {
         PUT_OPTIONS(SET)
     }
-    return code;
+    return code == CURLE_OK ? set_trust(t->http) : code;
 }
 
 /* The rest of what is there already, or the part that is wanted. */

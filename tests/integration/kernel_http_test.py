@@ -4,6 +4,7 @@ import io
 import re
 import signal
 import socket
+import subprocess
 import threading
 
 import numpy
@@ -270,3 +271,55 @@ def test_put_refused(server, array, box):
 def test_put_without_a_commit(server, array):
     copy("--fail", array, server.url("/p"))
     assert not server.requests
+
+
+# --- https -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """Of 127.0.0.1, signed by itself, with its key."""
+    place = tmp_path_factory.mktemp("tls")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-days", "2", "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+                    "-keyout", place / "key.pem", "-out", place / "crt.pem"], check=True, capture_output=True)
+    (place / "both.pem").write_bytes((place / "key.pem").read_bytes() + (place / "crt.pem").read_bytes())
+    return place
+
+
+@pytest.fixture
+def secure(certificate):
+    made = HttpServer(certificate / "both.pem")
+    made.files["/a.npy"] = BODY
+    yield made
+    made.close()
+
+
+def test_a_certificate_that_nobody_knows_is_refused(secure, array):
+    said = copy_fails(secure.url("/a.npy", "me:secret@"), "out.npy")
+    assert said.startswith(f"{secure.url('/a.npy')} cannot be read: ") and "certificate" in said
+    assert "tried" not in said and secure.requests == []
+    said = copy_fails(array, secure.url("/out.npy"))
+    assert said.startswith(f"{secure.url('/out.npy')} cannot be written: ") and secure.put == {}
+
+
+@pytest.mark.parametrize("name", ["CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_read_and_put_with_an_authority_of_ones_own(secure, certificate, box, name):
+    trust = {"CURL_CA_BUNDLE": "", name: str(certificate / "crt.pem")}
+    secure.then(cut(100_000))
+    copy(secure.url("/a.npy"), "out.npy", env=trust)
+    assert numpy.array_equal(numpy.load(box / "cwd" / "out.npy"), ARRAY)
+    assert secure.ranges_asked() == [None, "bytes=100000-"]
+    copy("out.npy", secure.url("/b.npy"), env=trust)
+    assert numpy.array_equal(numpy.load(io.BytesIO(secure.put["/b.npy"])), ARRAY)
+
+
+def test_a_redirection_from_https_to_a_server_of_another_name(secure, server, certificate, box):
+    secure.then(status(302, Location=server.url("/a.npy")))
+    copy(secure.url("/a.npy"), "out.npy", env={"CURL_CA_BUNDLE": str(certificate / "crt.pem")})
+    assert numpy.array_equal(numpy.load(box / "cwd" / "out.npy"), ARRAY)
+
+
+def test_an_authority_that_cannot_be_read(secure, box):
+    said = copy_fails(secure.url("/a.npy"), "out.npy", env={"CURL_CA_BUNDLE": "/no/such/file"})
+    assert said.startswith(f"{secure.url('/a.npy')} cannot be read: ") and "/no/such/file" in said

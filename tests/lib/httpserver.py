@@ -7,6 +7,7 @@
 """
 import http.server
 import re
+import ssl
 import threading
 
 
@@ -98,15 +99,21 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class HttpServer:
-    def __init__(self):
+    def __init__(self, certificate=None):
+        """certificate: a file with it and its key, to speak TLS."""
         self.files, self.put, self.requests, self.orders = {}, {}, [], []
         self.ranges, self.headers = True, {"ETag": '"one"'}
         self.server = Server(("127.0.0.1", 0), Handler)
         self.server.box = self
+        self.scheme = "https" if certificate else "http"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def url(self, path, login=""):
-        return f"http://{login}127.0.0.1:{self.server.server_address[1]}{path}"
+        return f"{self.scheme}://{login}127.0.0.1:{self.server.server_address[1]}{path}"
 
     def then(self, *orders):
         self.orders += orders

@@ -7,6 +7,7 @@
 
 #include "kernels/kit/glibcrand.h"
 #include "kernels/kit/shuffle.h"
+#include "kernels/kit/simd.h"
 
 size_t mlp_length(enum mlp_kind kind, struct mlp_shape shape) {
     size_t weights = mlp_weights(shape);
@@ -123,6 +124,9 @@ void mlp_start_f32(float *numbers, struct mlp_shape shape, uint64_t seed) {
  */
 
 #define BLOCK 8 /* numbers that are averaged at a time */
+#define LANES 4
+typedef double vec __attribute__((vector_size(8 * LANES)));
+typedef int64_t ivec __attribute__((vector_size(8 * LANES)));
 
 static void load(const struct mlp *m, size_t from, size_t count, double *to) {
     const float *single = m->numbers;
@@ -131,20 +135,31 @@ static void load(const struct mlp *m, size_t from, size_t count, double *to) {
         to[i] = m->dtype == KERNEL_F64 ? twice[from + i] : (double)single[from + i];
 }
 
+/* Terms of each column are in order but for the last: puts it where it belongs. Without branches,
+ * since which way they go is random. */
+SIMD_CLONES static void insert_term(double terms[][BLOCK], size_t last) {
+    for (size_t at = last; at > 0; at--)
+        for (size_t i = 0; i < BLOCK; i += LANES) {
+            vec *low = (vec *)&terms[at - 1][i], *high = (vec *)&terms[at][i], a = *low, b = *high;
+            ivec greater = a > b;
+            *low = (vec)(((ivec)b & greater) | ((ivec)a & ~greater));
+            *high = (vec)(((ivec)a & greater) | ((ivec)b & ~greater));
+        }
+}
+
 /* The sums over files of numbers `from` ... less origin. Each is made of its terms in the order of
  * their values, so that it does not hang on the order of the files. */
 static void sum_block(const struct mlp *files, size_t file_count, size_t from, size_t count,
                       const double *origin, double *sum) {
-    double terms[MLP_FILES_MAX][BLOCK], one[BLOCK];
+    double terms[MLP_FILES_MAX][BLOCK] __attribute__((aligned(sizeof(vec)))), one[BLOCK];
     for (size_t f = 0; f < file_count; f++) {
         load(&files[f], from, count, one);
-        for (size_t i = 0; i < count; i++) {
-            size_t at = f;
-            double term = one[i] - origin[i];
-            for (; at > 0 && terms[at - 1][i] > term; at--)
-                terms[at][i] = terms[at - 1][i];
-            terms[at][i] = term;
-        }
+        for (size_t i = 0; i < count; i++)
+            terms[f][i] = one[i] - origin[i];
+        for (size_t i = count; i < BLOCK; i++)
+            terms[f][i] = 0;
+        if (file_count > 2) /* a + b is b + a */
+            insert_term(terms, f);
     }
     for (size_t i = 0; i < count; i++)
         sum[i] = 0;

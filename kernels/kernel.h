@@ -145,6 +145,12 @@ int kernel_device(const struct kernel_run *run);
 const char *kernel_task_id(const struct kernel_run *run); /* "" outside a queue */
 unsigned kernel_try(const struct kernel_run *run);        /* from 1 */
 
+/*
+ * These bytes of an array, or what was read, will not be needed soon. Where they lie in a file
+ * whole pages of them stop to count as the task's memory, and what was written is on its way to the
+ * disk while run() goes on. Their content does not change; elsewhere nothing happens.
+ */
+void kernel_release(struct kernel_run *run, const void *bytes, size_t len);
 /* 64-byte aligned memory until the task ends, not zeroed. NULL: kernel_fail was called. */
 void *kernel_scratch(struct kernel_run *run, size_t bytes);
 /*

@@ -126,6 +126,19 @@ static bool fetch(struct data *data, enum kind kind, const char *name, struct in
     return ok;
 }
 
+static bool is_within(const struct region *region, const void *bytes) {
+    return (uintptr_t)bytes - (uintptr_t)region->bytes < region->len;
+}
+
+void data_release(struct data *data, const void *bytes, size_t len) {
+    for (size_t i = 0; i < data->input_count; i++)
+        if (is_within(&data->inputs[i].raw, bytes))
+            region_release(&data->inputs[i].raw, bytes, len);
+    for (size_t i = 0; i < data->output_count; i++)
+        if (is_within(&data->outputs[i].file.map, bytes))
+            outfile_release(&data->outputs[i].file, bytes, len);
+}
+
 static bool load(struct data *data, const char *name, struct region *region, struct buf *error) {
     struct intake intake = {REGION_NONE, SIZE_MAX};
     struct buf phrase = BUF_INIT;

@@ -315,6 +315,12 @@ void outfile_flush(const struct outfile *out) {
     sync_file_range(out->fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* a hint */
 }
 
+void outfile_release(const struct outfile *out, const void *bytes, size_t len) {
+    off_t from = (const char *)bytes - out->map.bytes;
+    region_release(&out->map, bytes, len); /* first: what the page tables know to be written */
+    sync_file_range(out->fd, from, (off_t)len, SYNC_FILE_RANGE_WRITE); /* a hint */
+}
+
 bool outfile_store(struct outfile *out, struct buf *error) {
     struct stat status;
     /* A name whose content the disk never got would be a file full of zeros after a power cut. */

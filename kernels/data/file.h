@@ -51,6 +51,8 @@ bool outfile_map(struct outfile *out, size_t bytes, struct buf *error);
 bool outfile_write(struct outfile *out, const void *bytes, size_t len, struct buf *error);
 /* Starts to write what is in memory to the disk, without waiting. */
 void outfile_flush(const struct outfile *out);
+/* The same for some bytes of the mapping, which will not be needed soon. */
+void outfile_release(const struct outfile *out, const void *bytes, size_t len);
 bool outfile_store(struct outfile *out, struct buf *error);
 bool outfile_publish(struct outfile *out, struct buf *error);
 /* Also from OUTFILE_NONE; removes the hidden name. */

@@ -35,7 +35,7 @@ static bool map_pages(struct region *region, size_t len, size_t more, int protec
     void *base = mmap(NULL, mapped, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED)
         return no_memory(len, error);
-    *region = (struct region){base, 0, base, mapped};
+    *region = (struct region){base, 0, base, mapped, false};
     return true;
 }
 
@@ -44,7 +44,8 @@ bool region_map_input(struct region *region, int fd, size_t len, struct buf *err
     if (!map_pages(region, len, 1, PROT_READ, error))
         return false;
     region->len = len;
-    /* Shared, so that a kernel may give pages back (kernels/kit/pages.h). */
+    region->in_file = true;
+    /* Shared, so that pages may be given back. */
     if (len && mmap(region->base, len, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED) {
         buf_addf(error, "cannot be mapped: %s", strerror(errno));
         region_free(region);
@@ -60,7 +61,7 @@ bool region_map_output(struct region *region, int fd, size_t len, struct buf *er
         buf_addf(error, "cannot be mapped: %s", strerror(errno));
         return false;
     }
-    *region = (struct region){base, len, base, len};
+    *region = (struct region){base, len, base, len, true};
     return true;
 }
 
@@ -98,6 +99,14 @@ bool region_reserve(struct region *region, size_t extra, struct buf *error) {
 void region_seal(struct region *region) {
     if (region->base)
         mprotect(region->base, region->mapped, PROT_READ); /* only a help against mistakes */
+}
+
+void region_release(const struct region *region, const void *bytes, size_t len) {
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), start = (uintptr_t)bytes;
+    uintptr_t first = (start + page - 1) / page * page, end = (start + len) / page * page;
+    if (region->in_file && first < end)
+        madvise((char *)region->base + (first - (uintptr_t)region->base), end - first,
+                MADV_DONTNEED);
 }
 
 void region_free(struct region *region) {

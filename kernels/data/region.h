@@ -16,9 +16,10 @@ struct region {
     size_t len;
     void *base; /* the mapping */
     size_t mapped;
+    bool in_file; /* its content is a file's: what is written, others see */
 };
 #define REGION_NONE                                                                                \
-    { NULL, 0, NULL, 0 }
+    { NULL, 0, NULL, 0, false }
 
 /* The first len bytes of a file, to be read, followed by a NUL. len may be 0. The descriptor may be
  * closed. When somebody shortens the file later, what lies behind its end is SIGBUS. */
@@ -33,6 +34,10 @@ bool region_make(struct region *region, size_t len, struct buf *error);
 bool region_reserve(struct region *region, size_t extra, struct buf *error);
 /* From now on the region may only be read. */
 void region_seal(struct region *region);
+
+/* Bytes within the region that will not be needed soon: those of a file stop to count as this
+ * process's memory, whole pages of them. Other memory stays as it is. */
+void region_release(const struct region *region, const void *bytes, size_t len);
 
 void region_free(struct region *region);
 

@@ -91,6 +91,11 @@ EXPORT bool kernel_write_bytes(struct kernel_run *run, const char *name, const v
     return answer(run, store && data_write_bytes(store, name, data, len, &error), &error);
 }
 
+EXPORT void kernel_release(struct kernel_run *run, const void *bytes, size_t len) {
+    if (run->data)
+        data_release(run->data, bytes, len);
+}
+
 EXPORT size_t kernel_dtype_bytes(enum kernel_dtype dtype) {
     return npy_dtype_bytes(dtype);
 }

@@ -1,7 +1,6 @@
 #include "kernels/kit/pages.h"
 
-#include <inttypes.h>
-#include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -42,30 +41,4 @@ void pages_ready(void *data, size_t bytes, unsigned threads) {
     if (first < end)
         madvise((char *)data + (first - start), end - first, MADV_HUGEPAGE); /* only faster */
     parallel_for(threads, bytes, HUGE_BYTES, touch, data);
-}
-
-bool pages_are_shared(const void *data) {
-    FILE *maps = fopen("/proc/self/maps", "re");
-    char line[512];
-    bool shared = false;
-    while (maps && fgets(line, sizeof line, maps)) {
-        uintptr_t from, to;
-        char rights[5];
-        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s", &from, &to, rights) != 3)
-            continue; /* the rest of a line that was too long */
-        if ((uintptr_t)data >= from && (uintptr_t)data < to) {
-            shared = rights[3] == 's';
-            break;
-        }
-    }
-    if (maps)
-        fclose(maps);
-    return shared;
-}
-
-void pages_drop(const void *data, size_t bytes) {
-    uintptr_t page = page_bytes(), start = (uintptr_t)data;
-    uintptr_t first = (start + page - 1) / page * page, end = (start + bytes) / page * page;
-    if (first < end && pages_are_shared(data))
-        madvise((char *)(uintptr_t)data + (first - start), end - first, MADV_DONTNEED);
 }

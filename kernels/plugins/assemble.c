@@ -7,7 +7,6 @@
 #include "kernels/kit/cover.h"
 #include "kernels/kit/matmul.h"
 #include "kernels/kit/matrix.h"
-#include "kernels/kit/pages.h"
 
 enum { P_BLOCKS, P_PLACES, P_SHAPE, P_C, P_ORDER };
 static const struct kernel_param params[] = {
@@ -155,8 +154,8 @@ static int place(struct kernel_run *r, const struct cover_part *part, const stru
     struct matrix to =
         matrix_block(whole, part->row, part->row + part->rows, part->col, part->col + part->cols);
     matrix_copy(&to, &block);
-    pages_drop(block.data, matrix_span(&block));
-    pages_drop(to.data, matrix_span(&to));
+    kernel_release(r, block.data, matrix_span(&block));
+    kernel_release(r, to.data, matrix_span(&to));
     return 0;
 }
 

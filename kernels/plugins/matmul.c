@@ -4,7 +4,6 @@
 #include "kernels/kernel.h"
 #include "kernels/kit/blas.h"
 #include "kernels/kit/matrix.h"
-#include "kernels/kit/pages.h"
 
 enum { P_A, P_B, P_C, P_ROWS, P_COLS, P_CHECK, P_ORDER };
 static const struct kernel_param params[] = {
@@ -121,8 +120,8 @@ static int multiply(struct kernel_run *r, const struct block *block, const struc
         struct matrix b = matrix_block(&block->b, at, end, 0, block->b.cols);
         blas_multiply(&a, &b, at > 0, c);
         if (panel < k && end + piece - given_back > panel) {
-            pages_drop(block->a.data, matrix_span(&block->a));
-            pages_drop(block->b.data, matrix_span(&block->b));
+            kernel_release(r, block->a.data, matrix_span(&block->a));
+            kernel_release(r, block->b.data, matrix_span(&block->b));
             given_back = end;
         }
         kernel_progress(r, (double)end / (double)k);

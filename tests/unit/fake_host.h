@@ -6,14 +6,18 @@
  *
  * Parameters are orders, one after the other; the try is done with code 0 after the last:
  *
- *     out TEXT, err TEXT   writes TEXT and a newline; "fill BYTES" writes so many to standard
- * output env NAME             writes its value, or "-"; "pwd" its directory; "args" its own
- * arguments spin MS              uses so much CPU time answer CODE          is done with this code
+ *     out TEXT, err TEXT   writes TEXT and a newline
+ *     fill BYTES           writes so many to standard output
+ *     env NAME             writes its value, or "-"
+ *     pwd, args            writes its directory; its own arguments
+ *     spin MS              uses so much CPU time
+ *     answer CODE          is done with this code
  *     wait                 until a SIGTERM; "forever": whatever comes
  *     exit CODE, kill SIG  ends the process
  *     quit                 exits with code 33 as soon as it has answered
- *     nonsense, hangup     breaks the conversation, and goes on; "late" does so when it has
- * answered daemon FILE          leaves a process behind that has left its session, its pid in FILE
+ *     nonsense, hangup     breaks the conversation, and goes on
+ *     late                 does so when it has answered
+ *     daemon FILE          leaves a process that has left its session, its pid in FILE
  *     after TEXT           writes TEXT as it exits at the end of file
  *     loud                 does not say that it was silent
  */

@@ -32,6 +32,13 @@ static int enter(void **state) {
     return chdir(box);
 }
 
+/* And as on a file system without O_TMPFILE. */
+static int enter_named(void **state) {
+    int result = enter(state);
+    outfile_always_named = true;
+    return result;
+}
+
 /* The names in the directory, sorted, joined by ' '; removes them all. */
 static const char *take_names(void) {
     static struct buf names = BUF_INIT;
@@ -106,38 +113,31 @@ static void commit(struct data *data) {
     buf_free(&error);
 }
 
-/* Twice, with O_TMPFILE and as without. */
 static void outputs_appear_at_the_commit(void **state) {
     (void)state;
-    for (int named = 0; named < 2; named++) {
-        outfile_always_named = named != 0;
-        struct data *data = data_new(&no_redis);
-        put("b", "old", 3);
-        write_vector(data, "a", 100);
-        write_vector(data, "./b", 3);
-        assert_false(exists("a"));
-        commit(data);
-        check_vector("a", 100);
-        check_vector("b", 3);
-        assert_string_equal(take_names(), "a b");
-    }
+    struct data *data = data_new(&no_redis);
+    put("b", "old", 3);
+    write_vector(data, "a", 100);
+    write_vector(data, "./b", 3);
+    assert_false(exists("a"));
+    commit(data);
+    check_vector("a", 100);
+    check_vector("b", 3);
+    assert_string_equal(take_names(), "a b");
 }
 
 static void without_a_commit_there_is_nothing(void **state) {
     (void)state;
-    for (int named = 0; named < 2; named++) {
-        outfile_always_named = named != 0;
-        struct data *data = data_new(&no_redis);
-        put("b", "old", 3);
-        write_vector(data, "a", 100);
-        write_vector(data, "b", 100);
-        assert_int_equal(exists(".a.part-1"), named);
-        data_free(data);
-        struct stat status;
-        assert_int_equal(stat("b", &status), 0);
-        assert_int_equal(status.st_size, 3);
-        assert_string_equal(take_names(), "b");
-    }
+    struct data *data = data_new(&no_redis);
+    put("b", "old", 3);
+    write_vector(data, "a", 100);
+    write_vector(data, "b", 100);
+    assert_int_equal(exists(".a.part-1"), outfile_always_named);
+    data_free(data);
+    struct stat status;
+    assert_int_equal(stat("b", &status), 0);
+    assert_int_equal(status.st_size, 3);
+    assert_string_equal(take_names(), "b");
 }
 
 static void what_a_dead_writer_left_is_removed(void **state) {
@@ -148,31 +148,25 @@ static void what_a_dead_writer_left_is_removed(void **state) {
     put(".ab.part-1", "another's", 9);
     int fd = open(".a.part-2", O_RDWR | O_CLOEXEC);
     assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0);
-    for (int named = 0; named < 2; named++) {
-        outfile_always_named = named != 0;
-        struct data *data = data_new(&no_redis);
-        write_vector(data, "a", 7);
-        commit(data);
-        check_vector("a", 7);
-        assert_false(exists(".a.part-1") || exists(".a.part-3"));
-        assert_true(exists(".a.part-2") && exists(".ab.part-1"));
-    }
+    struct data *data = data_new(&no_redis);
+    write_vector(data, "a", 7);
+    commit(data);
+    check_vector("a", 7);
+    assert_false(exists(".a.part-1") || exists(".a.part-3"));
+    assert_true(exists(".a.part-2") && exists(".ab.part-1"));
     close(fd);
 }
 
 static void two_writers_of_one_name(void **state) {
     (void)state;
-    for (int named = 0; named < 2; named++) {
-        outfile_always_named = named != 0;
-        struct data *first = data_new(&no_redis), *second = data_new(&no_redis);
-        write_vector(first, "a", 1);
-        write_vector(second, "a", 2);
-        commit(second);
-        check_vector("a", 2);
-        commit(first);
-        check_vector("a", 1);
-        assert_string_equal(take_names(), "a");
-    }
+    struct data *first = data_new(&no_redis), *second = data_new(&no_redis);
+    write_vector(first, "a", 1);
+    write_vector(second, "a", 2);
+    commit(second);
+    check_vector("a", 2);
+    commit(first);
+    check_vector("a", 1);
+    assert_string_equal(take_names(), "a");
 }
 
 static void the_longest_name(void **state) {
@@ -180,16 +174,13 @@ static void the_longest_name(void **state) {
     char name[256];
     memset(name, 'n', 255);
     name[255] = '\0';
-    for (int named = 0; named < 2; named++) {
-        outfile_always_named = named != 0;
-        for (int again = 0; again < 2; again++) {
-            struct data *data = data_new(&no_redis);
-            write_vector(data, name, 5);
-            commit(data);
-        }
-        check_vector(name, 5);
-        assert_string_equal(take_names(), name);
+    for (int again = 0; again < 2; again++) {
+        struct data *data = data_new(&no_redis);
+        write_vector(data, name, 5);
+        commit(data);
     }
+    check_vector(name, 5);
+    assert_string_equal(take_names(), name);
 }
 
 static void links_are_followed(void **state) {
@@ -209,17 +200,14 @@ static void links_are_followed(void **state) {
 
 static void modes_follow_the_umask(void **state) {
     (void)state;
-    for (int named = 0; named < 2; named++) {
-        outfile_always_named = named != 0;
-        mode_t old = umask(027);
-        struct data *data = data_new(&no_redis);
-        write_vector(data, "a", 1);
-        commit(data);
-        umask(old);
-        struct stat status;
-        assert_int_equal(stat("a", &status), 0);
-        assert_int_equal(status.st_mode & 07777, 0640);
-    }
+    mode_t old = umask(027);
+    struct data *data = data_new(&no_redis);
+    write_vector(data, "a", 1);
+    commit(data);
+    umask(old);
+    struct stat status;
+    assert_int_equal(stat("a", &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0640);
 }
 
 static void refuse_write(const char *name, struct kernel_array array, const char *says) {
@@ -420,15 +408,17 @@ static int remove_box(void **state) {
 }
 
 int main(void) {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, enter, leave)
+#define TEST(name)  cmocka_unit_test_setup_teardown(name, enter, leave)
+#define NAMED(name) ((struct CMUnitTest){#name ".named", name, enter_named, leave, NULL})
+#define TWICE(name) TEST(name), NAMED(name)
     const struct CMUnitTest tests[] = {
-        TEST(outputs_appear_at_the_commit),
-        TEST(without_a_commit_there_is_nothing),
-        TEST(what_a_dead_writer_left_is_removed),
-        TEST(two_writers_of_one_name),
-        TEST(the_longest_name),
+        TWICE(outputs_appear_at_the_commit),
+        TWICE(without_a_commit_there_is_nothing),
+        TWICE(what_a_dead_writer_left_is_removed),
+        TWICE(two_writers_of_one_name),
+        TWICE(the_longest_name),
         TEST(links_are_followed),
-        TEST(modes_follow_the_umask),
+        TWICE(modes_follow_the_umask),
         TEST(refused_outputs),
         TEST(a_disk_that_is_too_small),
         TEST(the_limit_of_file_sizes),

@@ -11,15 +11,10 @@
 #include "common/words.h"
 #include "kernels/plan/blocks.h"
 #include "kernels/plan/words.h"
+#include "tests/unit/draw.h"
 
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
-
-static uint64_t seed = 20261121;
-static uint64_t draw(uint64_t below) {
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (seed >> 33) % below;
-}
 
 static struct blocks_wish wish_of(size_t m, size_t n, size_t k, uint64_t mem, size_t workers) {
     return (struct blocks_wish){

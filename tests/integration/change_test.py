@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 import harness
+from redisproxy import interrupted_by_proxy
 from scriptqueue import ScriptQueue
 
 
@@ -217,15 +218,11 @@ def test_many_tasks(queue, q, redis):
     assert queue("removeFinishedTask", "--failed") == "9300 tasks removed\n"
 
 
-def test_interrupted(queue, q):
+def test_interrupted(queue, q, redis):
     queue.load("".join(f"shell:1:0:0:echo {i}\n" for i in range(100000)))
-    process = subprocess.Popen([harness.program("redisManager"), "holdTask", "--all", *queue.flags],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    harness.wait_until(lambda: q.counts().get("held", 0) > 1000, every=0.001)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    code, out, err = interrupted_by_proxy(redis, queue.cwd, signal.SIGINT, 30, "holdTask", "--all")
     held = q.counts()["held"]
-    assert process.returncode == 130 and out == f"{held} tasks held\n" and "interrupted" in err
+    assert code == 130 and out == f"{held} tasks held\n" and "interrupted" in err
     assert 1000 < held < 100000
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import harness
+from redisproxy import interrupted_by_proxy
 from scriptqueue import ScriptQueue
 
 
@@ -337,12 +338,9 @@ def start_load(queue, *words):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_load_repeated_is_whole(queue, redis, records, how):
     write_many(queue.cwd / "task", 200_000)
-    process = start_load(queue)
-    harness.wait_until(lambda: (redis.command("HLEN", "distcomp:{default}:task") or 0) > 20_000, 20, every=0.001)
-    process.send_signal(how)
-    out, err = process.communicate(timeout=30 * harness.SLOW)
+    code, out, err = interrupted_by_proxy(redis, queue.cwd, how, 60, "loadTask", "task")
     if how != signal.SIGKILL:
-        assert process.returncode == 128 + how and out == ""
+        assert code == 128 + how and out == ""
         assert re.search(r"interrupted; by then \d+ new, .*the same call again brings the rest\n", err), err
     ScriptQueue(redis).check()  # only whole tasks
     there = len(records())

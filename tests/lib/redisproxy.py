@@ -5,7 +5,10 @@
     proxy.at(b"EXEC", 1, "drop")      Redis does not get it either
 """
 import socket
+import subprocess
 import threading
+
+import harness
 
 
 class RedisProxy:
@@ -89,3 +92,26 @@ class RedisProxy:
             peer.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
+
+
+def interrupted_by_proxy(redis, cwd, how, scripts, *words):
+    """redisManager WORDS, which gets a signal before so many scripts of it reach Redis: exit code, stdout, stderr."""
+    def clients():
+        return int(redis.info("clients")["connected_clients"])
+
+    proxy, ready, before = RedisProxy(redis), threading.Event(), clients()
+
+    def interrupt():
+        ready.wait(10)
+        process.send_signal(how)
+
+    proxy.at(b"EVALSHA", scripts, interrupt)
+    try:
+        process = subprocess.Popen([harness.program("redisManager"), *words, "--redis", proxy.url], cwd=cwd,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        ready.set()
+        out, err = process.communicate(timeout=30 * harness.SLOW)
+        harness.wait_until(lambda: clients() <= before)  # Redis has done what it was sent
+    finally:
+        proxy.close()
+    return process.returncode, out, err

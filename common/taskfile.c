@@ -123,6 +123,11 @@ void taskfile_close(struct taskfile *f) {
     free(f);
 }
 
+void taskfile_rename(struct taskfile *f, const char *name) {
+    free(f->name);
+    f->name = xstrdup(name);
+}
+
 bool taskfile_set_batch(struct taskfile *f, const char *name, struct buf *error) {
     size_t len = name ? strlen(name) : 0;
     if (name && !field_name("batch name", name, len, error))

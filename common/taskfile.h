@@ -82,6 +82,8 @@ struct taskfile_place taskfile_place(const struct taskfile *f, enum task_option_
 /* Back to the beginning; directives are forgotten. */
 void taskfile_rewind(struct taskfile *f);
 
+/* What messages call it from now on. */
+void taskfile_rename(struct taskfile *f, const char *name);
 const char *taskfile_name(const struct taskfile *f); /* the path; "standard input" for "-" */
 uint64_t taskfile_line(const struct taskfile *f);    /* number of the line read last */
 uint64_t taskfile_bytes(const struct taskfile *f);   /* read so far, for a progress bar */

@@ -4,6 +4,7 @@
 #include "manager/interrupt.h"
 #include "manager/load_check.h"
 #include "manager/loading.h"
+#include "manager/plan.h"
 #include "manager/print.h"
 #include "manager/progress.h"
 #include "manager/task_json.h"
@@ -13,6 +14,10 @@ static const struct opt options[] = {
      .kind = KIND_FILE,
      .metavar = "FILE",
      .help = "the task file; - is standard input"},
+    {.name = "plan",
+     .kind = KIND_TEXT,
+     .metavar = "WORDS",
+     .help = "instead of a file, what redisPlan prints; see redisPlan --help"},
     {.name = "format",
      .kind = KIND_CHOICE,
      .metavar = "FORM",
@@ -36,23 +41,33 @@ static const struct opt options[] = {
     OPT_END};
 
 static bool check(const struct args *args, struct buf *error) {
-    bool named = args_given(args, "taskfile");
-    if (named && args->operand_count)
+    bool named = args_given(args, "taskfile"), planned = args_given(args, "plan");
+    if (planned && (named || args->operand_count))
+        buf_adds(error, "expected either --plan or a file, not both");
+    else if (planned && args_given(args, "format"))
+        buf_adds(error, "--format is for files; leave it out with --plan");
+    else if (named && args->operand_count)
         buf_adds(error, "expected either --taskfile or FILE, not both");
-    else if (!named && !args->operand_count)
+    else if (!planned && !named && !args->operand_count)
         buf_adds(error, "expected --taskfile FILE; - is standard input");
-    return named != (args->operand_count > 0);
+    else
+        return true;
+    return false;
 }
 
 /* --- the file ------------------------------------------------------------------------------------
  */
 
-static struct taskfile *open_file(struct session *session, const struct args *args) {
-    struct buf error = BUF_INIT;
+static struct taskfile *open_path(const struct args *args, struct buf *error) {
     const char *path =
         args_given(args, "taskfile") ? args_text(args, "taskfile") : args->operands[0];
+    return taskfile_open(path, (enum taskfile_format)args_number(args, "format"), error);
+}
+
+static struct taskfile *open_file(struct session *session, const struct args *args) {
+    struct buf error = BUF_INIT;
     struct taskfile *file =
-        taskfile_open(path, (enum taskfile_format)args_number(args, "format"), &error);
+        args_given(args, "plan") ? plan_open(args, &error) : open_path(args, &error);
     if (file && args_given(args, "name") &&
         !taskfile_set_batch(file, args_text(args, "name"), &error)) {
         taskfile_close(file);
@@ -187,7 +202,8 @@ const struct verb verb_load_task = {
              "that have not started. The answer counts new, known, updated, duplicate and "
              "failed tasks.\n\n"
              "  redisManager loadTask --taskfile task\n"
-             "  printf 'shell:4:2:1:./sim %d\\n' $(seq 100) | redisManager loadTask -",
+             "  printf 'shell:4:2:1:./sim %d\\n' $(seq 100) | redisManager loadTask -\n"
+             "  redisManager loadTask --plan 'matmul A.npy B.npy -o C.npy'",
     .group = GROUP_LOAD,
     .flags = VERB_ANSWERS,
     .options = {options},

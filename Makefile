@@ -99,7 +99,8 @@ HELPER_PROGRAMS := $(patsubst tests/lib/%.c,$(BUILD)/tests/lib/%,$(HELPERS)) \
 BENCH_PROGRAMS := $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(BENCHES))
 SIMULATOR := $(BUILD)/tests/bench/simulate
 FUZZ_PROGRAMS  := $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(FUZZERS))
-CHAOS_PROGRAMS := $(BUILD)/tests/chaos/chaos_task $(BUILD)/tests/chaos/clockstep.so
+CHAOS_PROGRAMS := $(BUILD)/tests/chaos/chaos_task $(BUILD)/tests/chaos/kernels/chaos.so \
+                  $(BUILD)/tests/chaos/clockstep.so
 SOURCES := $(COMMON) $(MANAGER) $(WORKER) $(KERNELS) $(UNIT) $(HELPERS) $(BENCHES) $(SIMULATE)
 C_FILES = $(wildcard common/*.[ch] manager/*.[ch] worker/*.[ch] kernels/*.[ch] kernels/*/*.[ch] tests/*/*.[ch])
 SHELL_FILES = $(wildcard *.sh .ci/run common/lua/*.sh tests/*/*.sh taskfiles/*.sh taskfiles/*/*.sh)
@@ -224,10 +225,14 @@ $(BUILD)/tests/fuzz/%: tests/fuzz/%.c $(COMMON) $(BUILD)/scripts.c $(BUILD)/flag
 	  -o $@ $(filter %.c,$^) $(LIBS_ALL)
 
 # Without sanitizers: one runs a thousand times a minute, the other is loaded into redis-server.
-chaos_command = $(CC) -std=gnu11 -D_GNU_SOURCE $(WARN) -O2 -o $@ $<
-$(BUILD)/tests/chaos/chaos_task: tests/chaos/chaos_task.c $(BUILD)/flags
+chaos_command = $(CC) -std=gnu11 -D_GNU_SOURCE -I. $(WARN) -O2 -o $@ $<
+$(BUILD)/tests/chaos/chaos_task: tests/chaos/chaos_task.c tests/chaos/chaos_marks.h $(BUILD)/flags
 	$(link)
 	$(call say,CC,$<)$(chaos_command)
+$(BUILD)/tests/chaos/kernels/chaos.so: tests/chaos/chaos_kernel.c tests/chaos/chaos_marks.h kernels/kernel.h \
+                                       $(BUILD)/flags
+	$(link)
+	$(call say,CC,$<)$(chaos_command) -fPIC -shared
 $(BUILD)/tests/chaos/clockstep.so: tests/chaos/clockstep.c $(BUILD)/flags
 	$(link)
 	$(call say,CC,$<)$(chaos_command) -fPIC -shared

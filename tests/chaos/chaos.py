@@ -208,8 +208,8 @@ def run(box, seed, seconds, total):
     problems += verdict.problems + twice
     verdict.counts["recorded twice"] += len(twice)
     cluster.end()
-    result = table.Result(seed, seconds, settled, WORKERS, total, acts, verdict, loader, gone, explained, events,
-                          len(left))
+    result = table.Result(seed, seconds, settled, WORKERS, total, sum(task.native for task in tasks), acts, verdict,
+                          loader, gone, explained, events, len(left))
     print(table.render(result))
     return problems
 

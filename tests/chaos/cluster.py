@@ -14,7 +14,7 @@ from proxy import Proxy  # noqa: E402
 LEASE_S, REPORT_S = 3.0, 0.5
 LEAVING_S = 6.0
 HERE = Path(os.environ.get("CHAOS_BIN", harness.ROOT / "build" / "tests" / "chaos"))
-TASK, CLOCKSTEP = HERE / "chaos_task", HERE / "clockstep.so"
+TASK, KERNELS, CLOCKSTEP = HERE / "chaos_task", HERE / "kernels", HERE / "clockstep.so"
 
 
 def environment_of(pid):
@@ -84,7 +84,7 @@ class Station:
         self.starts = 0
         settings = {"lease": f"{LEASE_S}s", "health_report_interval": str(REPORT_S), "max_losses": 1000,
                     "sleep_sec_between_accepting_task": "1", "kill_grace": "300ms", "retry_backoff": "200ms",
-                    "broken_after": 0, "log_level": "debug", "log_format": "json", **settings}
+                    "broken_after": 0, "kernel_dir": KERNELS, "log_level": "debug", "log_format": "json", **settings}
         url = f"redis://127.0.0.1:{cluster.proxy.ports[index]}"
         self.worker = harness.Worker(cluster.box, url, self.name, cwd=cluster.box / "cwd", **settings)
         self.starts += 1

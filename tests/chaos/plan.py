@@ -9,7 +9,9 @@ from dataclasses import dataclass
 # kind of task: (of a thousand, milliseconds)
 KINDS = {"ok": (845, (0, 300)), "slow": (10, (2000, 5000)), "fail": (20, (0, 100)), "flaky": (20, (0, 200)),
          "again": (25, (0, 100)), "hang": (5, (0, 0)), "away": (25, (0, 200)), "flood": (25, (0, 100)),
-         "tree": (25, (0, 200))}
+         "tree": (25, (0, 200)), "crash": (10, (0, 100))}
+NATIVE_EVERY = 6  # of those that can be: a kernel in a host that lives on
+NATIVE = ("ok", "slow", "fail", "flaky", "hang", "tree")
 GROUP_EVERY, GROUP_SIZE, DEPENDANTS = 100, 8, 3
 CPUS_OF_WORKER = 4
 
@@ -23,13 +25,21 @@ class Planned:
     after: str = ""  # a group's name
     name: str = ""
 
+    @property
+    def native(self):
+        return self.kind == "crash" or (self.kind in NATIVE and self.number % NATIVE_EVERY == 1)
+
     def line(self, program):
         """Its line of a JSONL task file."""
         kind = "ok" if self.kind == "slow" else self.kind
         fields = {"params": f"{program} {self.number} {kind} {self.ms}", "priority": self.number * 7 % 5, "min_dram": 0,
                   "min_cpu": (0, 0, 0.5, 1)[self.number % 4], "backoff": "200ms"}
+        if self.native:
+            fields.update(type="native", params=f"chaos number={self.number} kind={kind} ms={self.ms}")
         if self.kind in ("fail", "flaky"):
             fields["retries"] = 3
+        if self.kind == "crash":
+            fields["retries"] = 10  # a first try that the AOF forgot is a first one again
         if self.kind == "hang":
             fields.update(timeout="1s", retries=2)
         if self.name:

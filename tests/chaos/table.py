@@ -9,6 +9,7 @@ class Result:
     settled: float
     workers: int
     total: int
+    native: int
     acts: object
     verdict: object
     loader: object
@@ -35,7 +36,7 @@ def rows(r):
     yield "acts that found nobody", str(sum(a.skipped.values()))
     yield "clock steps of Redis", (f"{len(a.steps)}, {min(a.steps):+.1f} to {max(a.steps):+.1f} s" if a.steps else "none")
     yield "loads", f"{r.loader.loads}, of which Redis was away for {r.loader.failures}"
-    yield "tasks", (f"{r.total}: finished {counts['finished']}, failed {counts['failed']} (by a dependency "
+    yield "tasks", (f"{r.total}, {r.native} of them native: finished {counts['finished']}, failed {counts['failed']} (by a dependency "
                     f"{counts['failed by dependency']}), cancelled {counts['cancelled']}")
     yield "runs (start marks)", f"{counts['runs']}, of which {counts['ended']} came to their end"
     yield "runs without an entry in the log", listed(v.unrecorded)

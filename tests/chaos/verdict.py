@@ -14,7 +14,7 @@ from scriptqueue import ENDED
 SLACK_S = 0.6       # from a claim to the start mark, from the end mark to the report
 TRIES_KEPT = 20
 ASKED_S = 20        # an ended run is recorded by then, leases and outages included
-GOOD = {"ok", "slow", "again", "away", "flood", "tree"}
+GOOD = {"ok", "slow", "again", "away", "flood", "tree", "crash"}
 EVENTS = ("task_end", "task_taken_away", "task_retaken", "report_refused", "task_taken_over", "leases_ended",
           "processes_ended", "leftovers_ended", "registered", "worker_paused", "left_unreported")
 
@@ -121,7 +121,7 @@ class Verdict:
 
     def _find_ids(self):
         for id, record in self.records.items():
-            found = re.search(r"chaos_task (\d+) \w+ \d+$", record.rest.decode(errors="replace"))
+            found = re.search(r"chaos(?:_task | number=)(\d+) \S+ \S+$", record.rest.decode(errors="replace"))
             if not found:
                 self.problem(f"record {id} is of no task that was loaded")
             elif int(found[1]) in self.ids:

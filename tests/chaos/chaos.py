@@ -136,8 +136,16 @@ def settle(cluster, queue):
     return None
 
 
+def all_registered(cluster):
+    """Only who is known to the queue can be told to stop."""
+    cluster.watch()
+    known = {w["name"]: w["info"].get("agent_pid") for w in cluster.queue.json("checkWorker")["workers"]}
+    return all(station.agent() and known.get(station.name) == station.agent() for station in cluster.stations)
+
+
 def end_workers(cluster):
     """All leave as asked. Returns what processes are left then."""
+    harness.wait_until(lambda: all_registered(cluster), 20, what=lambda: cluster.queue("checkWorker"))
     cluster.queue.run("stopWorker", "--all")
     end = time.monotonic() + 20 * harness.SLOW
     mine = {os.getpid(), cluster.redis.process.pid, cluster.proxy.pid}

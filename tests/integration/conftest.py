@@ -29,6 +29,8 @@ settings = {key: os.environ.get(key) for key in ("DISTCOMP_CI", "DISTCOMP_KEEP")
 def pytest_configure(config):
     config.addinivalue_line("markers", "limit(seconds): how long this test may take")
     harness.become_subreaper()
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in the background of a script; programs inherit that
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -395,7 +395,7 @@ local function look_through()
                     spare_mem, spare_mcpu = max(0, free_mem - keep_mem), max(0, free_mcpu - keep_mcpu)
                 end
             end
-            if slots == 0 or ahead.enough then return -1 end
+            if slots == 0 or (ahead.enough and slots <= ahead.slots) then return -1 end
             if bytes >= REPLY_BYTES or discarded >= DISCARDS then return 0 end
         end
         if #page < size then return -1 end

@@ -454,6 +454,16 @@ def test_of_what_does_not_start_at_once_a_worker_takes_its_share(q, pool, idle, 
     assert len(q.claim("w", slots=10, mem=10 * GIB, mcpu=10000, ahead=ahead)) == given
 
 
+def test_what_starts_at_once_is_taken_past_what_does_not(q, pool):  # noqa: F811
+    """Who is idle may not be able to run any of it."""
+    pool(5)
+    q.register("w", "i1")
+    [large] = q.add(mcpu=4000, priority=9)
+    small = q.add(3, mcpu=1000)
+    assert ids(q.claim("w", slots=10, mcpu=10000, ahead=(0, 8000, 1))) == [task.id for task in small[:2]]
+    assert q.state(large) == "todo"
+
+
 def test_who_has_its_share_is_not_idle_and_others_are_told(q, pool):  # noqa: F811
     """With its own claim, a worker that is content neither counts as idle nor lets others sleep."""
     workers = pool(2, slots=3)

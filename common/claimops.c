@@ -80,9 +80,6 @@ void claim_build(struct cmd *c, const char *queue_key, const struct claim_args *
     cmd_addu(c, args->starve_after_ms);
     cmd_adds(c, args->forecast);
     cmd_adds(c, args->gpus ? args->gpus : "");
-    cmd_addu(c, args->ahead_mem_bytes);
-    cmd_addu(c, args->ahead_mcpu);
-    cmd_addu(c, args->ahead_slots);
 }
 
 enum { CLAIM_PARTS = 3 }; /* of an answer for each task: id, record, NEED HOLD */

@@ -54,9 +54,6 @@ struct claim_args {
     /* For one task when the worker is empty: the above may say more, to claim ahead. */
     uint64_t most_mem_bytes;
     uint32_t most_mcpu;
-    /* What of free_ and slots is for tasks to have at hand, which do not start at once. */
-    uint64_t ahead_mem_bytes;
-    uint32_t ahead_mcpu, ahead_slots;
     uint64_t starve_after_ms; /* a large task may be passed over for so long; 0: for ever */
     const char *forecast;     /* "MS MEMORY MILLICORES MS ...": what will be free after so long, by
                                  time; the last for when the worker is empty. "" when not known */

@@ -29,6 +29,9 @@ static void pass_settings(const struct args *args) {
         setting_variable(value->opt->setting, &name);
         setenv(name.data, value->text, 1);
     }
+    /* Here a host is more than a URL of the environment, there it would not be. */
+    if (args_given(args, "redis_host") && !args_given(args, "redis"))
+        setenv("DISTCOMP_REDIS", "", 1);
     if (args_given(args, "conf"))
         setenv("DISTCOMP_CONF", args_text(args, "conf"), 1);
     buf_free(&name);

@@ -5,7 +5,7 @@ _redisManager_globals=' --redis --redis_host --redis_port --redis_pass --sentine
 _redisManager_options() {
     case $1 in
     initRedis) echo '--help --force --json' ;;
-    loadTask) echo '--help --taskfile --format --name --dry_run --retry_failed --progress --json' ;;
+    loadTask) echo '--help --taskfile --plan --format --name --dry_run --retry_failed --progress --json' ;;
     addTask) echo '--help --type --priority --min_dram --min_cpu --dry_run --retry_failed --name --timeout --retries --backoff --cwd --env --after --after_any --repeat --gpu --gpu_mem --labels --output --leftovers --arg --limit --pin --json' ;;
     checkTask) echo '--help --todo --in_progress --finished --failed --failed_reason --print_result --limit --name --type --include --exclude --state --priority --worker --json' ;;
     checkWorker) echo '--help --json' ;;
@@ -63,6 +63,7 @@ _redisManager_value() {
     *.conf) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$2")) ;;
     *.quiet) COMPREPLY=($(compgen -W 'true false' -- "$2")); [[ $2 == '' || -n ${COMPREPLY[0]} ]] ;;
     *.taskfile) compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- "$2")) ;;
+    *.plan) COMPREPLY=() ;;
     *.format) COMPREPLY=($(compgen -W 'auto lines jsonl' -- "$2")) ;;
     *.name) COMPREPLY=() ;;
     *.dry_run) COMPREPLY=($(compgen -W 'true false' -- "$2")); [[ $2 == '' || -n ${COMPREPLY[0]} ]] ;;

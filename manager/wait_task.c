@@ -12,6 +12,7 @@
 
 enum {
     POLL_SHARE = 32, /* of the time waited: the end is told so much late at most */
+    POLL_REST = 4,   /* times what a look took, of which many ids make a long one */
     POLL_LEAST_MS = 10,
     POLL_MOST_MS = 1000,
     POLL_BAR_MS = 500, /* with a bar on the terminal, which should move */
@@ -278,8 +279,10 @@ static int refuse_unknown(struct wait *w) {
     return EXIT_DONE;
 }
 
-static int64_t pause_ms(const struct wait *w, int64_t passed_ms) {
+static int64_t pause_ms(const struct wait *w, int64_t passed_ms, int64_t look_ms) {
     int64_t pause = passed_ms / POLL_SHARE, most = w->progress ? POLL_BAR_MS : POLL_MOST_MS;
+    if (pause < POLL_REST * look_ms)
+        pause = POLL_REST * look_ms;
     return pause < POLL_LEAST_MS ? POLL_LEAST_MS : pause < most ? pause : most;
 }
 
@@ -288,8 +291,10 @@ static int wait_on(struct wait *w, uint64_t timeout_ms, bool limited) {
     bool first = true;
     int code = EXIT_DONE;
     for (;;) {
-        int64_t passed_ms = mono_diff(mono_now(), w->start);
+        mono_ms_t begin = mono_now();
+        int64_t passed_ms = mono_diff(begin, w->start);
         bool seen = look(w, &error);
+        int64_t look_ms = mono_diff(mono_now(), begin);
         if (!seen && (first || !redis_lost(w, &error))) {
             session_error(w->session, "%s", error.data);
             code = EXIT_FAILED;
@@ -309,7 +314,7 @@ static int wait_on(struct wait *w, uint64_t timeout_ms, bool limited) {
             draw(w);
             tell_stuck(w);
         }
-        int64_t sleep_ms = pause_ms(w, passed_ms);
+        int64_t sleep_ms = pause_ms(w, passed_ms, look_ms);
         if (limited && (int64_t)timeout_ms - passed_ms < sleep_ms)
             sleep_ms = (int64_t)timeout_ms - passed_ms;
         poll(NULL, 0, (int)sleep_ms);

@@ -35,7 +35,9 @@ uint32_t admission_ahead(uint32_t running, uint64_t wall_us) {
 uint64_t admission_mean(uint64_t mean_us, uint64_t wall_us) {
     if (wall_us == 0)
         wall_us = 1;
-    return mean_us == 0 ? wall_us : mean_us - mean_us / 8 + wall_us / 8;
+    if (mean_us == 0)
+        mean_us = MEAN_FIRST_US;
+    return mean_us - mean_us / 8 + wall_us / 8;
 }
 
 struct room admission_empty(const struct capacity *capacity, uint64_t measured_mem_bytes,

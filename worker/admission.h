@@ -44,7 +44,10 @@ bool admission_fits(const struct room *room, uint64_t mem_bytes, uint32_t mcpu);
 #define AHEAD_MS   100
 #define AHEAD_MOST 256
 uint32_t admission_ahead(uint32_t running, uint64_t wall_us);
-/* Exponential mean with weight 1/8 for the new value. */
+/* Exponential mean with weight 1/8 for the new value. It begins with MEAN_FIRST_US, so that it
+ * takes some twenty short tasks to be believed: after a single one, what comes next may be long,
+ * and others idle. */
+#define MEAN_FIRST_US 1000000
 uint64_t admission_mean(uint64_t mean_us, uint64_t wall_us);
 
 /*

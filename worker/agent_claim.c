@@ -300,18 +300,11 @@ static void add_ahead(const struct agent *a, struct room *room, uint32_t ahead) 
     room->slots += ahead;
     room->mem_bytes += mem;
     room->mcpu = mcpu + room->mcpu > TASK_MCPU_MAX ? TASK_MCPU_MAX : room->mcpu + (uint32_t)mcpu;
-}
-
-static void less_ready(const struct agent *a, struct room *room) {
     for (struct run *run = a->runs.lists[RUN_READY].first; run; run = run->next) {
         room->mem_bytes -= run->mem_bytes < room->mem_bytes ? run->mem_bytes : room->mem_bytes;
         room->mcpu -= run->mcpu < room->mcpu ? run->mcpu : room->mcpu;
         room->slots -= room->slots > 0;
     }
-}
-
-static uint64_t more_than(uint64_t a, uint64_t b) {
-    return a > b ? a - b : 0;
 }
 
 /* An answer was lost: the same is asked again, whatever the mode, before anything else. Reconcile
@@ -334,11 +327,10 @@ void claim_step(struct agent *a) {
     uint32_t slots_most = CLAIM_MAX;
     if (!a->claim_wanted || (ready > 0 && ready > ahead / 2) || !health_may_claim(a, &slots_most))
         return;
-    struct room now = room_now(a), room = now;
-    struct room most = room_when_empty(a, &now);
-    add_ahead(a, &room, ahead);
-    less_ready(a, &now);
-    less_ready(a, &room);
+    struct room room = room_now(a);
+    struct room most = room_when_empty(a, &room);
+    if (ahead > 0 || ready > 0)
+        add_ahead(a, &room, ahead);
     uint32_t free_slots = a->runs.free_count > ready ? a->runs.free_count - ready : 0;
     if (room.slots > free_slots)
         room.slots = free_slots;
@@ -347,8 +339,6 @@ void claim_step(struct agent *a) {
     if (*a->kernels.names && natives > 0 && room.slots > natives)
         room.slots = natives;
     a->claim_wanted = false;
-    if (room.slots > slots_most)
-        room.slots = slots_most;
     if (room.slots == 0)
         return;
     write_forecast(a, &most);
@@ -359,15 +349,12 @@ void claim_step(struct agent *a) {
         .session = a->session,
         .free_mem_bytes = room.mem_bytes,
         .free_mcpu = room.mcpu,
-        .slots = room.slots,
+        .slots = room.slots < slots_most ? room.slots : slots_most,
         .auto_mem_bytes = auto_mem_bytes(a, &most),
         .caps = a->caps,
         .rank = a->claim_rank > 0 ? (uint32_t)a->claim_rank : 0,
         .most_mem_bytes = most.mem_bytes,
         .most_mcpu = most.mcpu,
-        .ahead_mem_bytes = more_than(room.mem_bytes, now.mem_bytes),
-        .ahead_mcpu = (uint32_t)more_than(room.mcpu, now.mcpu),
-        .ahead_slots = (uint32_t)more_than(room.slots, now.slots),
         .starve_after_ms = (uint64_t)a->config->starve_after_ms,
         .forecast = a->forecast,
         .gpus = a->free_cards.data,

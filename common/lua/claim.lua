@@ -11,8 +11,6 @@
 --       13 ms for which a large task may be passed over, 0: for ever (Reservations, in docs/protocol.md)
 --       14 forecast 'MS MEMORY MILLICORES MS ...': what will be free after so long, last the empty worker
 --       15 what is free of its cards (lib/42_cards.lua), '' for none
---       16 memory in bytes, 17 milli-cores and 18 slots: what of 5, 6 and 7 is for tasks to have at hand, which do not
---       start at once. While others are idle a worker gets of such no more than its share of what is queued
 -- Answer {status, due, more, id, record, need, id, record, need, ...}; asked again, a task that has left this
 --       worker's hands meanwhile keeps its place, with an empty record
 --       status 'ok', 'gone' (register first) or 'stopped' (drained: nothing is given)
@@ -26,7 +24,6 @@ local free_mem, free_mcpu, slots = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumbe
 local auto_mem, caps, rank = tonumber(ARGV[8]), ARGV[9], tonumber(ARGV[10])
 local most_mem, most_mcpu = tonumber(ARGV[11]), tonumber(ARGV[12])
 local starve_ms, forecast, gpus = tonumber(ARGV[13]), ARGV[14], ARGV[15]
-local ahead = {mem = tonumber(ARGV[16]), mcpu = tonumber(ARGV[17]), slots = tonumber(ARGV[18])}
 local my_cards = gpus ~= '' and cards().parse(gpus) or {}
 
 local DISCARDS, REPLY_BYTES = 500, 4 * 1024 * 1024
@@ -288,20 +285,6 @@ local function records_wanted(least, mcpu)
     return max(want, discarded > 0 and 2 * RECORDS or 1)
 end
 
--- Whether a task would be one more to have at hand although an idle worker's share of the queue is as large: that one could
--- start it at once, if it can run it at all.
-local function is_others(mem, mcpu)
-    if ahead.slots == 0 or (free_mem - mem >= ahead.mem and free_mcpu - mcpu >= ahead.mcpu and slots > ahead.slots) then
-        return false
-    end
-    if not ahead.share then
-        local idle = call('ZCARD', IDLE) - (call('ZSCORE', IDLE, worker) and 1 or 0)
-        ahead.share = idle > 0 and floor(tonumber(call('HGET', COUNT, 'todo') or 0) / (idle + 1)) or math.huge
-    end
-    ahead.enough = #taken >= ahead.share
-    return ahead.enough
-end
-
 -- Takes from one list what fits, in order, up to the first that does not. Returns whether the list is
 -- another one now, and whether there was one that did not fit. wants: the cards that each wants, or nil.
 local function take(list, least, mcpu, wants)
@@ -321,7 +304,6 @@ local function take(list, least, mcpu, wants)
                 full = slots == 0 or bytes >= REPLY_BYTES
                 local mem, place = promise(h), wants and cards().place(my_cards, wants)
                 fits = mem <= spare_mem and mem <= most_mem and mcpu <= spare_mcpu and not (wants and not place)
-                full = full or (fits and is_others(mem, mcpu))
                 if full or not fits then break end
                 if others and avoided_by(ids[i], h) == worker then
                     skipped[#skipped + 1] = hints[i]
@@ -395,7 +377,7 @@ local function look_through()
                     spare_mem, spare_mcpu = max(0, free_mem - keep_mem), max(0, free_mcpu - keep_mcpu)
                 end
             end
-            if slots == 0 or (ahead.enough and slots <= ahead.slots) then return -1 end
+            if slots == 0 then return -1 end
             if bytes >= REPLY_BYTES or discarded >= DISCARDS then return 0 end
         end
         if #page < size then return -1 end
@@ -454,7 +436,7 @@ elseif looks and looked > 0 then
     call('HDEL', worker_key(worker), 'looked')
 end
 -- One that is kept free waits for its own tasks to end, not for others to come.
-local waits = slots > 0 and more < 0 and not (keeps or ahead.enough)
+local waits = slots > 0 and more < 0 and not keeps
 if waits then
     call('ZADD', IDLE, format('%.0f', max(free_mem, 0)), worker)
 else

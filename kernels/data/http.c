@@ -232,15 +232,17 @@ static int on_progress(void *arg, curl_off_t down_total, curl_off_t down, curl_o
 
 /* Whom to trust is in the environment where curl(1) looks for it, too. */
 static CURLcode set_trust(const struct http *http) {
-    const char *file = getenv("CURL_CA_BUNDLE"), *directory = getenv("SSL_CERT_DIR");
+    const char *file = getenv("CURL_CA_BUNDLE"), *directory = NULL;
     CURLcode code = CURLE_OK;
-    if (!file || !*file)
+    if (!file || !*file) {
         file = getenv("SSL_CERT_FILE");
+        directory = getenv("SSL_CERT_DIR");
+    }
     if (file && *file)
         code = http->lib->easy_setopt(http->curl, CURLOPT_CAINFO, file);
     if (code == CURLE_OK && directory && *directory)
         code = http->lib->easy_setopt(http->curl, CURLOPT_CAPATH, directory);
-    return code;
+    return code == CURLE_NOT_BUILT_IN ? CURLE_OK : code; /* some TLS libraries know no directory */
 }
 
 static CURLcode set_options(struct transfer *t) {

@@ -2,7 +2,7 @@
  * http.h - inputs and outputs that are URLs: GET with retries, resumed where the server can; one
  * PUT. Redirections are followed, to http and https only. A proxy is taken from the environment
  * (https_proxy, no_proxy), as libcurl does; certificate authorities of one's own, too, as curl(1)
- * takes them (CURL_CA_BUNDLE or SSL_CERT_FILE, a file; SSL_CERT_DIR).
+ * takes them (CURL_CA_BUNDLE, else SSL_CERT_FILE and SSL_CERT_DIR).
  *
  * What passes (no connection, a broken one, silent, 408, 425, 429, 500, 502, 503, 504) is tried 5
  * more times, 0.2 s later, then 0.4 s and so on, or when Retry-After says, 30 s at most; a mebibyte

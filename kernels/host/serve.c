@@ -187,6 +187,8 @@ int serve_run(int fd) {
     tryuse_start();
     while ((len = receive(&request, &why)) > 0) {
         int code = run_request(&request);
+        if (serve.fd < 0)
+            _exit(code); /* a child that came back: the try is its parent's */
         leave_if_cancelled(code, request.head.number);
         if (!answer(code, request.head.number))
             break;

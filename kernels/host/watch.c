@@ -1,7 +1,6 @@
 #include "kernels/host/watch.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -92,12 +91,6 @@ static void on_crash(int number, siginfo_t *info, void *context) {
 }
 
 /* What a kernel's exit(0) would be taken for is a try that succeeded. */
-static bool child; /* this is no host, but what a kernel forked */
-
-static void note_child(void) {
-    child = true;
-}
-
 static void on_leave(int code, void *arg) {
     (void)arg;
     if (!running || getpid() != self)
@@ -135,11 +128,10 @@ void watch_start(bool by_hand) {
     sigaction(SIGPIPE, &none, NULL);
     handle_crashes();
     on_exit(on_leave, NULL);
-    pthread_atfork(NULL, NULL, note_child);
 }
 
 bool watch_is_child(void) {
-    return child;
+    return getpid() != self;
 }
 
 void watch_try_begins(const char *kernel) {

@@ -169,7 +169,7 @@ SIMD_INLINE void turn_square(const double *from, double *to, size_t room) {
 
 /* Rows of ROWS become rows of columns, `room` apart. */
 SIMD_INLINE void turn_back(const double *turned, size_t columns, size_t room, double *rows) {
-    for (size_t c = 0; c < columns; c += 4)
+    for (size_t c = 0; c < padded(columns); c += 4)
         for (size_t half = 0; half < ROWS; half += 4)
             turn_square(turned + c * ROWS + half, rows + half * room + c, room);
 }

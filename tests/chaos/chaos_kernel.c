@@ -20,8 +20,8 @@ static const struct kernel_param params[] = {
 static int run(struct kernel_run *r) {
     size_t kind = kernel_choice(r, P_KIND);
     long ms = (long)kernel_int(r, P_MS);
-    int code = kind == FAIL ? 1 : kind == FLAKY ? flaky_code(kernel_try(r)) : 0;
     number = (long)kernel_int(r, P_NUMBER);
+    int code = kind == FAIL ? 1 : kind == FLAKY ? flaky_code(kernel_try(r)) : 0;
     if (!marks_open())
         return 120;
     mark('S', 0);

@@ -71,3 +71,12 @@ def test_without_redisPlan(queue, box):
                           capture_output=True, text=True)
     assert done.returncode == 1
     assert f"--plan needs the program redisPlan: {box}/redisPlan: No such file or directory" in done.stderr
+
+
+def test_a_host_on_the_line_counts_more_than_a_url_in_the_environment(queue, matrices):
+    """As it does for the loading itself."""
+    env = {"DISTCOMP_REDIS": "redis://127.0.0.1:1"}
+    done = queue.run("loadTask", "--plan", PLAN, "--redis_host", "127.0.0.2", "--redis_port", "2", "--dry_run", env=env,
+                     flags=False)
+    assert done.returncode == 1
+    assert "redisPlan matmul: Redis at redis://127.0.0.2:2" in done.stderr and "127.0.0.1:1" not in done.stderr

@@ -41,5 +41,5 @@ def test_new_tasks_and_claims_are_refused_whole(full):
     assert "OOM" in is_error(full, "load", 0, 0, task.id, task.record(0), "")
     assert full.redis("HEXISTS", "task", task.id) == 0
     assert "OOM" in is_error(full, "claim", "w1", "i1", "f" * 16, "e" * 16, 1 << 30, 4000, 1, 0, ",", 0, 1 << 30,
-                             4000, 0, "", "", 0, 0, 0)
+                             4000, 0, "", "")
     assert full.state(full.tasks_there[1]) == "todo"

@@ -405,7 +405,7 @@ def test_the_note_goes_when_nobody_can_ever_hold_it(q, crowd):  # noqa: F811
     q.run("leave", "w4", "i1")
     later(q)
     q.run("claim", "w1", "i1", "ff", "00000000000000ff", GIB, 1000, 1, GIB, ",", 0, 64 * GIB, FULL, STARVE, "",
-          "", 0, 0, 0)
+          "")
     assert q.reservations() == {}
 
 

@@ -258,15 +258,15 @@ class ScriptQueue:
                                      max_losses)]
 
     def claim(self, worker="w1", session="i1", slots=1, mem=64 * GIB, mcpu=64000, auto=GIB, caps=",", rank=0,
-              request=None, nonce=None, most=None, starve=60000, forecast=None, gpus="", ahead=(0, 0, 0)):
+              request=None, nonce=None, most=None, starve=60000, forecast=None, gpus=""):
         """most: (memory, milli-cores) of the empty worker, by default what is free now. forecast: [(after ms, memory,
-        milli-cores)], by default the empty worker at once. ahead: what of mem, mcpu and slots is not for now."""
+        milli-cores)], by default the empty worker at once."""
         most = most or (mem, mcpu)
         points = " ".join(str(n) for point in forecast or [(0, *most)] for n in point)
         number = next(self.numbers)
         nonce = nonce or f"{number * 0x9E3779B97F4A7C15 & (1 << 64) - 1:016x}"
         answer = self.run("claim", worker, session, request or f"{number:016x}", nonce, mem, mcpu, slots, auto,
-                          caps, rank, *most, starve, points, gpus, *ahead)
+                          caps, rank, *most, starve, points, gpus)
         tasks = Claim()
         tasks.status, tasks.due, tasks.more = answer[0].decode(), answer[1], answer[2]
         assert len(answer) % 3 == 0

@@ -123,15 +123,12 @@ static void builders_give_what_the_scripts_take(void **state) {
                                .rank = 3,
                                .most_mem_bytes = UINT64_C(1) << 41,
                                .most_mcpu = 8000,
-                               .ahead_mem_bytes = 6,
-                               .ahead_mcpu = 7,
-                               .ahead_slots = 8,
                                .starve_after_ms = 60000,
                                .forecast = "0 5 4000",
                                .gpus = "1000:5:7:9:1"};
     claim_build(&c, QUEUE, &claim);
     expect(&c, "claim|w|ses|00000000000000ab|ffffffffffffffff|1099511627776|4000|500|17|,label:a,"
-               "|3|2199023255552|8000|60000|0 5 4000|1000:5:7:9:1|6|7|8");
+               "|3|2199023255552|8000|60000|0 5 4000|1000:5:7:9:1");
     report_begin(&c, QUEUE, "w", 5, 1000000);
     report_add(&c, &(struct report_item){.id = ID1,
                                          .try_number = 2,

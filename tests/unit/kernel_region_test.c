@@ -28,7 +28,7 @@ static long resident_kib(const void *data) {
     long kib = -1;
     bool in = false;
     assert_non_null(maps);
-    snprintf(head, sizeof head, "%" PRIxPTR "-", (uintptr_t)data);
+    snprintf(head, sizeof head, "%08" PRIxPTR "-", (uintptr_t)data);
     while (kib < 0 && fgets(line, sizeof line, maps)) {
         in = in || strncmp(line, head, strlen(head)) == 0;
         if (in)

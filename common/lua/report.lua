@@ -37,9 +37,11 @@ end
 local output_args, order, output_bytes, left = {}, {}, 0, {}
 local finished, failed = 0, 0
 
+-- There may be an earlier one, even of a try of the same number: where the AOF lost a claim, that number was given out
+-- again, and the first one's worker may have taken the task back since.
 local function keep_output(id, try, output)
     if output == '' then return end
-    if try > 1 then output_bytes = output_bytes - call('HSTRLEN', OUTPUT, id) end
+    output_bytes = output_bytes - call('HSTRLEN', OUTPUT, id)
     output_args[#output_args + 1] = id
     output_args[#output_args + 1] = output
     order[#order + 1] = format('%s.%d', id, try)

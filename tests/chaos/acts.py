@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+import traceback
 from collections import Counter
 
 import harness
@@ -141,7 +142,9 @@ class Acts:
         try:
             ScriptQueue(server.start()).check()
         except Exception as error:  # noqa: BLE001 - any is a finding
-            self.copy_errors.append(f"after cut {number}: {type(error).__name__} {str(error)[:400]}")
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            self.copy_errors.append(f"after cut {number}: {type(error).__name__} {str(error)[:400]} ({frame.name}: "
+                                    f"{frame.line})")
         finally:
             server.kill()
             shutil.rmtree(place, ignore_errors=True)

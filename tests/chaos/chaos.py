@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -159,6 +160,12 @@ def end_workers(cluster):
             for pid in left if Path(f"/proc/{pid}").exists()]
 
 
+def told(error):
+    """Which assertion it was, if it has no words of its own."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} {str(error)[:600]} ({frame.name}: {frame.line})"
+
+
 def mono_of_wall():
     offset = time.time() - time.monotonic()
     return lambda text: datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp() - offset
@@ -206,7 +213,7 @@ def run(box, seed, seconds, total):
     try:
         queue.check()
     except AssertionError as error:
-        problems.append(f"an invariant does not hold: {str(error)[:600]}")
+        problems.append(f"an invariant does not hold: {told(error)}")
 
     history = History(acts.cuts, acts.requeued, acts.cancelled, acts.held_up)
     logs = {id: parse_log(log) for id, log in queue.hash("try").items()}

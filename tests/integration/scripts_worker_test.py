@@ -239,6 +239,25 @@ def test_lost_aof_tail_with_two_results_of_one_task(q):  # noqa: F811
     assert q.state(task) == "finished"
 
 
+def test_two_tries_of_one_number_leave_one_output(q):  # noqa: F811
+    """The claim of the first was lost, and its worker takes the task back when the second has failed. The bytes of the
+    second's output were counted for ever. Found by chaos."""
+    q.register()
+    q.register("w2", "j1")
+    [task] = q.add()
+    before = q.dump()
+    [mine] = q.claim()
+    q.restore(before)
+    [other] = q.claim("w2", "j1")
+    assert other.number == mine.number
+    q.report((other, "tempfail", {"delay": 1, "out": b"of the other"}), worker="w2")
+    wait_until(lambda: q.settle() and q.state(task) == "todo")
+    assert q.reconcile([mine]) == ["ok", "retaken"]
+    q.finish(mine, out=b"mine")
+    q.check()
+    assert q.counts()["output_bytes"] == len(q.hash("output")[task.id])
+
+
 def test_an_id_that_comes_twice_counts_once(q):  # noqa: F811
     [task, other] = q.add(2)
     assert q.run("cancel", task.id, task.id) == [1, 0, 1]

@@ -527,7 +527,8 @@ class ScriptQueue:
 
     def _check_outputs(self, records):
         outputs = self.hash("output")
-        assert sum(map(len, outputs.values())) == self.counts().get("output_bytes", 0)
+        there, counted = sum(map(len, outputs.values())), self.counts().get("output_bytes", 0)
+        assert there == counted, f"outputs have {there} bytes, counted are {counted}"
         order = {item.decode() for item in self.redis("LRANGE", "output_order", 0, -1)}
         for id, packed in outputs.items():
             assert id in records

@@ -4,7 +4,6 @@
 #ifndef DISTCOMP_KIT_PAGES_H
 #define DISTCOMP_KIT_PAGES_H
 
-#include <stdbool.h>
 #include <stddef.h>
 
 /* Memory for an array that is read in any order: in huge pages, if it is large enough. Not NULL for

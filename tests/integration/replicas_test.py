@@ -6,7 +6,7 @@ import pytest
 
 from harness import Queue, wait_until
 from scriptqueue import ScriptQueue
-from sentinels import SYNC_FAST, Watched, ask, online
+from sentinels import SYNC_FAST, Watched, again, ask, online
 
 FAST = {"health_report_interval": "200ms", "lease": "3s", "sleep_sec_between_accepting_task": "300ms"}
 
@@ -132,12 +132,12 @@ def test_results_outlive_a_master_whose_replica_did_not_have_them(box, worker):
         assert redis.wait_failover(old) is replica
         ask(replica, "PING")
         view = ScriptQueue(replica)
-        wait_until(lambda: view.counts().get("finished") == 40, 60, what=lambda: f"{view.counts()}\n{w.log[-2000:]}")
+        wait_until(lambda: again(view.counts).get("finished") == 40, 60, what=lambda: f"{view.counts()}\n{w.log[-2000:]}")
         assert ran(box) == list(range(40)), "no task ran twice"
         assert len(w.events("replicas_behind")) == 1 and not w.events("replicas_caught_up")
         old.start(same_port=True)  # Sentinel makes it a replica
         w.wait_event("replicas_caught_up", 60)
-        view.check()
+        again(ScriptQueue(redis.wait_settled()).check)
         assert ran(box) == list(range(40))
     finally:
         redis.close()

@@ -6,7 +6,7 @@ import pytest
 
 from harness import SLOW, Queue, program, wait_until
 from scriptqueue import ScriptQueue
-from sentinels import NAME, Watched, ask
+from sentinels import NAME, Watched, again, ask
 
 FAST = {"health_report_interval": "200ms", "lease": "3s", "sleep_sec_between_accepting_task": "300ms"}
 
@@ -53,16 +53,15 @@ class Loader(threading.Thread):
                 self.refused.append(done.stderr)
 
 
-def end_state(master, total, box):
+def end_state(redis, total, box):
     """Every task finished, recorded once, and the queue agrees with itself."""
-    ask(master, "PING")
-    view = ScriptQueue(master)
-    view.check()
-    records = view.records()
+    view = ScriptQueue(redis.wait_settled())
+    again(view.check)
+    records = again(view.records)
     assert len(records) == total
     assert {record.state for record in records.values()} == {"finished"}
     for id in records:
-        outcomes = [entry[1] for entry in view.log(id)]
+        outcomes = [entry[1] for entry in again(lambda id=id: view.log(id))]
         assert outcomes.count("finished") == 1, f"{id}: {outcomes}"
     assert sorted(set(ran(box))) == list(range(total))
 
@@ -103,7 +102,7 @@ def test_failover(watched, worker, box, how):
     out, err = waiting.communicate(timeout=120 * SLOW)
     assert waiting.returncode == 0, out + err
     queue("waitTask")  # what was loaded after the first had seen an empty queue
-    end_state(new, 400, box)
+    end_state(redis, 400, box)
     again = queue("loadTask", "--taskfile", loader.paths[0])
     assert again.startswith("0 new, 20 known"), again
     wait_until(lambda: ask(old, "ROLE")[0] == b"slave", 60, what="the old master is a replica")

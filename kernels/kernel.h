@@ -194,6 +194,13 @@ bool kernel_read(struct kernel_run *run, const char *name, struct kernel_array *
 bool kernel_read_bytes(struct kernel_run *run, const char *name, const char **data, size_t *len);
 /* Makes an output: dtype, dims, shape and fortran are the caller's; data is set, zeroed. */
 bool kernel_write(struct kernel_run *run, const char *name, struct kernel_array *array);
+/*
+ * Copies len bytes to a place within an output of kernel_write. As memcpy, but where the output is
+ * a large file they go to it by a system call and its pages do not become the task's memory:
+ * several times as fast as filling them for the first time, from some KiB on. False: kernel_fail
+ * was called.
+ */
+bool kernel_store(struct kernel_run *run, void *to, const void *from, size_t len);
 /* An output of bytes, copied. */
 bool kernel_write_bytes(struct kernel_run *run, const char *name, const void *data, size_t len);
 

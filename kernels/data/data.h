@@ -37,6 +37,8 @@ bool data_read_bytes(struct data *data, const char *name, const char **bytes, si
 bool data_write(struct data *data, const char *name, struct kernel_array *array, struct buf *error);
 bool data_write_bytes(struct data *data, const char *name, const void *bytes, size_t len,
                       struct buf *error);
+/* Bytes to a place within an output of data_write. */
+bool data_store(struct data *data, void *to, const void *from, size_t len, struct buf *error);
 void data_release(struct data *data, const void *bytes, size_t len);
 bool data_commit(struct data *data, struct buf *error);
 void data_free(struct data *data);

@@ -67,6 +67,18 @@ static void keep_output(struct data *data, const struct output *output) {
     data->outputs[data->output_count++] = *output;
 }
 
+/* The first write to each page of a mapped file is dear (the file system is asked each time), so
+ * that small ones are made elsewhere and written as a whole. */
+#define SMALL_BYTES (UINT64_C(4) << 20)
+
+static bool make_room(struct output *output, size_t bytes, struct buf *phrase) {
+    if (output->kind == KIND_FILE && bytes > SMALL_BYTES)
+        return outfile_map(&output->file, bytes, phrase);
+    if (output->kind == KIND_FILE && !outfile_reserve(&output->file, bytes, phrase))
+        return false;
+    return region_make(&output->memory, bytes, phrase);
+}
+
 bool data_write(struct data *data, const char *name, struct kernel_array *array,
                 struct buf *error) {
     struct buf header = BUF_INIT, phrase = BUF_INIT;
@@ -77,11 +89,8 @@ bool data_write(struct data *data, const char *name, struct kernel_array *array,
     size_t size = ok ? npy.at + npy.bytes : 0;
     ok = ok && begin_output(data, name, size, &output, error);
     if (ok) {
-        bool file = output.kind == KIND_FILE;
-        ok = (file ? outfile_map(&output.file, size, &phrase)
-                   : region_make(&output.memory, size, &phrase)) ||
-             data_name_error(name, &phrase, error);
-        bytes = file ? output.file.map.bytes : output.memory.bytes;
+        ok = make_room(&output, size, &phrase) || data_name_error(name, &phrase, error);
+        bytes = output.memory.bytes ? output.memory.bytes : output.file.map.bytes;
     }
     if (ok) {
         memcpy(bytes, header.data, header.len);
@@ -114,6 +123,27 @@ bool data_write_bytes(struct data *data, const char *name, const void *bytes, si
         data_output_free(&output);
     buf_free(&phrase);
     return ok;
+}
+
+bool data_store(struct data *data, void *to, const void *from, size_t len, struct buf *error) {
+    struct buf phrase = BUF_INIT;
+    if (len == 0)
+        return true;
+    for (size_t i = 0; i < data->output_count; i++) {
+        struct output *output = &data->outputs[i];
+        struct region *region = output->memory.bytes ? &output->memory : &output->file.map;
+        size_t at = (size_t)((uintptr_t)to - (uintptr_t)region->bytes);
+        if (!region->bytes || at >= region->len || len > region->len - at)
+            continue;
+        if (region == &output->memory)
+            memcpy(to, from, len);
+        else if (!outfile_put(&output->file, to, from, len, &phrase))
+            data_name_error(output->name, &phrase, error);
+        buf_free(&phrase);
+        return error->len == 0;
+    }
+    buf_addf(error, "%zu bytes were to be stored where no output has room for them", len);
+    return false;
 }
 
 /* --- commit ------------------------------------------------------------------------------------
@@ -151,6 +181,15 @@ static bool each_output(struct data *data, enum kind kind, bool names,
     }
     buf_free(&phrase);
     return ok;
+}
+
+static bool write_file(struct data *data, struct output *output, struct buf *phrase) {
+    (void)data;
+    if (output->memory.bytes &&
+        !outfile_write(&output->file, output->memory.bytes, output->memory.len, phrase))
+        return false;
+    outfile_flush(&output->file);
+    return true;
 }
 
 static bool store_file(struct data *data, struct output *output, struct buf *phrase) {
@@ -194,10 +233,8 @@ static void tell_visible(const struct data *data, struct buf *error) {
  * one transaction), of files.
  */
 bool data_commit(struct data *data, struct buf *error) {
-    for (size_t i = 0; i < data->output_count; i++)
-        if (data->outputs[i].kind == KIND_FILE)
-            outfile_flush(&data->outputs[i].file);
-    bool ok = store_objects(data, error) &&
+    bool ok = each_output(data, KIND_FILE, false, write_file, error) &&
+              store_objects(data, error) &&
               each_output(data, KIND_FILE, false, store_file, error) &&
               each_output(data, KIND_URL, true, put_url, error) && publish_objects(data, error) &&
               each_output(data, KIND_FILE, true, publish_file, error);

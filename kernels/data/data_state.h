@@ -27,7 +27,7 @@ struct output {
     char *name; /* owned */
     enum kind kind;
     struct outfile file;  /* KIND_FILE */
-    struct region memory; /* the others */
+    struct region memory; /* the others, and a small file until the commit */
     bool visible;
 };
 

@@ -46,9 +46,14 @@ struct outfile {
 /* path may be a link, which is followed; what is there must be a file. */
 bool outfile_open(struct outfile *out, const char *path, struct buf *error);
 bool outfile_same(const struct outfile *a, const struct outfile *b);
-/* Makes it so long, zeroed, and maps it. bytes > 0. Says so when the disk is too full. */
+/* Makes it so long, zeroed. bytes > 0. Says so when the disk is too full. */
+bool outfile_reserve(struct outfile *out, size_t bytes, struct buf *error);
+/* The same, and maps it. */
 bool outfile_map(struct outfile *out, size_t bytes, struct buf *error);
+/* All that it has, not mapped. */
 bool outfile_write(struct outfile *out, const void *bytes, size_t len, struct buf *error);
+/* Bytes to a place of the mapping, all within it, without touching its pages. */
+bool outfile_put(struct outfile *out, void *to, const void *from, size_t len, struct buf *error);
 /* Starts to write what is in memory to the disk, without waiting. */
 void outfile_flush(const struct outfile *out);
 /* The same for some bytes of the mapping, which will not be needed soon. */

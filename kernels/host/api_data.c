@@ -91,6 +91,12 @@ EXPORT bool kernel_write_bytes(struct kernel_run *run, const char *name, const v
     return answer(run, store && data_write_bytes(store, name, data, len, &error), &error);
 }
 
+EXPORT bool kernel_store(struct kernel_run *run, void *to, const void *from, size_t len) {
+    struct buf error = BUF_INIT;
+    struct data *store = data_of(run, &error);
+    return answer(run, store && data_store(store, to, from, len, &error), &error);
+}
+
 EXPORT void kernel_release(struct kernel_run *run, const void *bytes, size_t len) {
     if (run->data)
         data_release(run->data, bytes, len);

@@ -38,11 +38,14 @@ size_t matmul_panel(const struct matmul_job *job, uint64_t limit_bytes, uint64_t
 struct assemble_job {
     size_t rows, cols;             /* of the whole */
     size_t block_rows, block_cols; /* of the largest block */
-    bool fortran;                  /* the whole's order */
+    bool fortran;                  /* the whole's order: its lines are columns */
+    bool turned;                   /* some block is in the other order */
     bool single;
     bool files; /* blocks and the whole: then pages are given back when they are done */
 };
 uint64_t assemble_bytes(const struct assemble_job *job);
+/* Lines of the whole that are made at a time, each of so many bytes; at least 1. */
+size_t assemble_lines(size_t line_bytes);
 
 /* Whether a name of data is a local file, and so mapped. */
 bool matmul_is_file(const char *name);

@@ -173,11 +173,12 @@ static size_t block_at(size_t from, size_t all) {
 }
 
 void mlp_mean(const struct mlp *start, const struct mlp *from, size_t count, struct mlp *out) {
-    size_t numbers = mlp_length(start->kind, start->shape) - MLP_HEAD;
+    size_t numbers = mlp_length(from->kind, from->shape) - MLP_HEAD;
     for (size_t at = 0; at < numbers; at += BLOCK) {
-        double origin[BLOCK], sum[BLOCK];
+        double origin[BLOCK] = {0}, sum[BLOCK];
         size_t some = block_at(at, numbers);
-        load(start, at, some, origin);
+        if (start != NULL)
+            load(start, at, some, origin);
         sum_block(from, count, at, some, origin, sum);
         for (size_t i = 0; i < some; i++)
             set_number(out->dtype, out->numbers, at + i, origin[i] + sum[i] / (double)count);

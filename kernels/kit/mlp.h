@@ -71,9 +71,10 @@ void mlp_start_f64(double *numbers, struct mlp_shape shape, uint32_t seed);
 void mlp_start_f32(float *numbers, struct mlp_shape shape, uint64_t seed);
 
 /*
- * start + the mean of (each of `from` - start), number by number, from MLP_HEAD on; out may be
- * start. Each sum is made in the order of its terms' values, so that the order of `from` changes no
- * bit. count is 1 to MLP_FILES_MAX.
+ * start + the mean of (each of `from` - start), number by number, from MLP_HEAD on; with NULL the
+ * mean of `from`. out may be start; it may have more numbers, which stay. Each sum is made in the
+ * order of its terms' values, so that the order of `from` changes no bit. count is 1 to
+ * MLP_FILES_MAX.
  */
 void mlp_mean(const struct mlp *start, const struct mlp *from, size_t count, struct mlp *out);
 /*

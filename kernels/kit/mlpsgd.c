@@ -12,10 +12,11 @@
 struct mlpsgd {
     struct mlp_shape shape;
     size_t batch;
-    float *x;  /* batch x (1 + inputs) */
-    float *z;  /* batch x (1 + hidden) */
-    float *o;  /* batch x classes: O, then Y, then R - Y */
-    float *dz; /* batch x hidden */
+    float held; /* the velocity is so many times what its array says */
+    float *x;   /* batch x (1 + inputs) */
+    float *z;   /* batch x (1 + hidden) */
+    float *o;   /* batch x classes: O, then Y, then R - Y */
+    float *dz;  /* batch x hidden */
 };
 
 /* Where the next part begins, at counted in floats; with memory NULL only counted. */
@@ -28,7 +29,7 @@ static float *part(float *memory, size_t *at, size_t rows, size_t columns) {
 
 static size_t lay_out(struct mlpsgd *m, float *memory, struct mlp_shape s, size_t batch) {
     size_t at = 0;
-    *m = (struct mlpsgd){.shape = s, .batch = batch};
+    *m = (struct mlpsgd){.shape = s, .batch = batch, .held = 1};
     part(memory, &at, 1, sizeof *m / sizeof(float) + 1);
     m->x = part(memory, &at, batch, s.inputs + 1);
     m->z = part(memory, &at, batch, s.hidden + 1);
@@ -164,11 +165,30 @@ double mlpsgd_gradient(struct mlpsgd *m, struct mlpsgd_rows rows, const float *n
     return backward(m, rows, numbers, 1, 1, gradient);
 }
 
+#define HELD_LEAST 0x1p-12F
+
+void mlpsgd_settle(struct mlpsgd *m, float *velocity) {
+    if (m->held != 1)
+        cblas_sscal((blasint)mlp_weights(m->shape), m->held, velocity, 1);
+    m->held = 1;
+}
+
+/*
+ * Momentum would be a pass over the whole velocity before each product is added to it. The array
+ * has the velocity / held instead: momentum makes `held` smaller, and nothing else.
+ */
 double mlpsgd_step(struct mlpsgd *m, struct mlpsgd_rows rows, double rate, double momentum,
                    float *numbers, float *velocity) {
+    float keep = (float)momentum;
+    if (m->held * keep < HELD_LEAST)
+        mlpsgd_settle(m, velocity);
+    if (keep >= HELD_LEAST) {
+        m->held *= keep;
+        keep = 1;
+    }
     mlpsgd_forward(m, rows, numbers);
-    float scale = (float)(rate / (double)rows.count);
-    double loss = backward(m, rows, numbers, scale, (float)momentum, velocity);
-    cblas_saxpy((blasint)mlp_weights(m->shape), 1, velocity, 1, numbers, 1);
+    float scale = (float)(rate / (double)rows.count) / m->held;
+    double loss = backward(m, rows, numbers, scale, keep, velocity);
+    cblas_saxpy((blasint)mlp_weights(m->shape), m->held, velocity, 1, numbers, 1);
     return loss;
 }

@@ -33,9 +33,12 @@ struct mlpsgd_rows {
     size_t from, count; /* count: 1 to batch; places in order where there is one */
 };
 
-/* One step; returns the loss of those rows before it. */
+/* One step; returns the loss of those rows before it. The array of the velocity means nothing to
+ * others until mlpsgd_settle. */
 double mlpsgd_step(struct mlpsgd *m, struct mlpsgd_rows rows, double rate, double momentum,
                    float *numbers, float *velocity);
+/* After the last step, or between two. */
+void mlpsgd_settle(struct mlpsgd *m, float *velocity);
 /* gradient += the rows' summed gradient (what makes the loss smaller); returns their loss. */
 double mlpsgd_gradient(struct mlpsgd *m, struct mlpsgd_rows rows, const float *numbers,
                        float *gradient);

@@ -2,13 +2,14 @@
  * mlp.c - redisPlan mlp: training on images with several shards that share their weights
  * (docs/training.md).
  *
- *     train: one task a shard ──► average ──► validate (at the end, or as it goes)
- *       ▲                            │
- *       └─── until the next meeting ◄┘
+ *     train: one task a shard ──► train, from the mean of all shards ──► ...
+ *                          └────► average ──► validate (at the end, or as it goes)
  *
  * In each epoch all rows are put into a new order, and each shard takes its slice of it. Between
  * two meetings a shard moves its own copy of weights and velocity; then all go on from the mean. A
- * step of all shards together takes --batch rows.
+ * few make it each for itself, since all would wait for a task that did it; where they are many
+ * there is such a task, since each would read the files of all. `average` makes the same, to keep.
+ * A step of all shards together takes --batch rows.
  * One shard needs no average, and its weights are kept after each epoch unless --sync says
  * otherwise. What a task is called hangs on everything but the number of epochs, so a plan with
  * more of them goes on from the last.
@@ -29,6 +30,7 @@
 #define CLASSES    10
 #define MNIST      "/usr/share/datasets/fashion-mnist"
 #define BLAS_BYTES (UINT64_C(32) << 20)
+#define FEW_SHARDS 8
 
 enum { DONE = 0, FAILED = 1, USAGE = 2 };
 enum { TRAIN, TRAIN_LABELS, TEST, TEST_LABELS, FILES };
@@ -97,6 +99,11 @@ static bool find_files(struct plan *p, struct buf *error) {
     return ok;
 }
 
+/* Whether a meeting is a task, which the shards wait for. */
+static bool has_meetings(const struct plan *p) {
+    return p->shards > FEW_SHARDS;
+}
+
 /* The kernels' own estimates, and the host. A host that has done other tasks before keeps what
  * those have read, so that every task counts the training's rows. */
 static void find_bytes(struct plan *p) {
@@ -105,7 +112,8 @@ static void find_bytes(struct plan *p) {
     uint64_t train = dataset_file_bytes(p->file[TRAIN].data);
     uint64_t test = dataset_file_bytes(p->file[TEST].data);
     uint64_t host = TRAINING_HOST_BYTES + BLAS_BYTES + train + test;
-    p->train_bytes = host + 5 * model + p->batch * (PIXELS + 2 * p->hidden + CLASSES) * 4;
+    uint64_t models = has_meetings(p) ? 5 : 4 + p->shards;
+    p->train_bytes = host + models * model + p->batch * (PIXELS + 2 * p->hidden + CLASSES) * 4;
     p->average_bytes = host + (p->shards + 3) * model;
     p->test_bytes = host + 5 * model;
 }
@@ -143,13 +151,30 @@ struct stretch {
     struct buf here;   /* and its own */
 };
 
-static void add_file(const struct plan *p, const char *key, const struct buf *stretch,
-                     const char *more, struct buf *out) {
-    struct buf slug = BUF_INIT;
+/* The mean of all shards. */
+static void add_mean_name(const struct plan *p, const struct buf *stretch, struct buf *out) {
+    buf_addf(out, "%s-", p->prefix.data);
     for (const char *c = stretch->data; *c != '\0'; c++)
-        buf_addc(&slug, *c == '/' ? '-' : *c);
-    training_add_param(out, key, "%s-%s%s.npy", p->prefix.data, slug.data, more);
-    buf_free(&slug);
+        buf_addc(out, *c == '/' ? '-' : *c);
+    buf_adds(out, ".npy");
+}
+
+/* shard: from 1. One alone has the mean's name. */
+static void add_shard_name(const struct plan *p, const struct buf *stretch, uint64_t shard,
+                           struct buf *out) {
+    add_mean_name(p, stretch, out);
+    if (p->shards == 1)
+        return;
+    out->data[out->len -= strlen(".npy")] = '\0';
+    buf_addf(out, "-shard%llu.npy", (unsigned long long)shard);
+}
+
+static void add_mean(const struct plan *p, const char *key, const struct buf *stretch,
+                     struct buf *out) {
+    struct buf name = BUF_INIT;
+    add_mean_name(p, stretch, &name);
+    training_add_param(out, key, "%s", name.data);
+    buf_free(&name);
 }
 
 static void add_sgd(const struct plan *p, struct buf *out) {
@@ -167,14 +192,25 @@ static void add_number(const char *key, double value, struct buf *out) {
     buf_free(&text);
 }
 
+/* The names of all shards' weights after a stretch, as one parameter. */
+static void add_shards(const struct plan *p, const char *key, const struct buf *stretch,
+                       struct buf *out) {
+    struct buf list = BUF_INIT;
+    for (uint64_t shard = 1; shard <= p->shards; shard++) {
+        if (shard > 1)
+            buf_addc(&list, ',');
+        add_shard_name(p, stretch, shard, &list);
+    }
+    training_add_param(out, key, "%s", list.data);
+    buf_free(&list);
+}
+
 static void add_shard(const struct plan *p, const struct stretch *s, uint64_t shard,
                       struct buf *out) {
-    char more[40] = "";
-    if (p->shards > 1)
-        snprintf(more, sizeof more, "-shard%llu", (unsigned long long)shard + 1);
+    struct buf name = BUF_INIT;
     add_sgd(p, out);
     if (s->before.len > 0) {
-        add_file(p, "weights", &s->before, "", out);
+        (has_meetings(p) ? add_mean : add_shards)(p, "weights", &s->before, out);
     } else {
         training_add_param(out, "hidden", "%llu", (unsigned long long)p->hidden);
         training_add_param(out, "classes", "%d", CLASSES);
@@ -190,39 +226,28 @@ static void add_shard(const struct plan *p, const struct stretch *s, uint64_t sh
     training_add_param(out, "batch", "%llu", batch > 0 ? batch : 1);
     add_number("rate", s->rate, out);
     add_number("momentum", p->momentum, out);
-    add_file(p, "out", &s->here, more, out);
+    add_shard_name(p, &s->here, shard + 1, &name);
+    training_add_param(out, "out", "%s", name.data);
     buf_addc(out, '\n');
+    buf_free(&name);
 }
 
 static void add_average(const struct plan *p, const struct stretch *s, struct buf *out) {
-    struct buf list = BUF_INIT, slug = BUF_INIT;
-    for (const char *c = s->here.data; *c != '\0'; c++)
-        buf_addc(&slug, *c == '/' ? '-' : *c);
-    for (uint64_t shard = 1; shard <= p->shards; shard++)
-        buf_addf(&list, "%s%s-%s-shard%llu.npy", shard > 1 ? "," : "", p->prefix.data, slug.data,
-                 (unsigned long long)shard);
-    training_add_task(out, p->priority + 1, p->average_bytes, "mlp_average");
-    if (s->before.len > 0)
-        add_file(p, "start", &s->before, "", out);
-    else
-        training_add_param(out, "seed", "%llu", (unsigned long long)p->seed);
-    training_add_param(out, "trained", "%s", list.data);
-    add_file(p, "out", &s->here, "", out);
+    training_add_task(out, p->priority + has_meetings(p), p->average_bytes, "mlp_average");
+    add_shards(p, "trained", &s->here, out);
+    add_mean(p, "out", &s->here, out);
     buf_addc(out, '\n');
-    buf_free(&list);
-    buf_free(&slug);
 }
 
 static void add_validation(const struct plan *p, const struct stretch *s, struct buf *out) {
     training_add_task(out, p->priority, p->test_bytes, "mlp_validate");
     training_add_param(out, "data", "%s", p->file[TEST].data);
     training_add_param(out, "labels", "%s", p->file[TEST_LABELS].data);
-    add_file(p, "weights", &s->here, "", out);
+    add_mean(p, "weights", &s->here, out);
     buf_addc(out, '\n');
 }
 
-/* "STRETCH/part", the name of a group of tasks; what others wait for is the average, or with one
- * shard the training itself. */
+/* "STRETCH/part", the name of a group of tasks, which wait for a part of another stretch. */
 static void add_group(const struct plan *p, const struct stretch *s, const char *part,
                       const struct buf *wait, const char *wait_part, struct buf *out) {
     struct buf name = BUF_INIT, after = BUF_INIT;
@@ -233,40 +258,41 @@ static void add_group(const struct plan *p, const struct stretch *s, const char 
     buf_free(&after);
 }
 
-/* The part of a stretch that others wait for. */
-static const char *last_part(const struct plan *p) {
-    return p->shards > 1 ? "average" : "train";
-}
-
-/* wait: the stretch after which it may start. */
-static void add_validated(const struct plan *p, const struct stretch *s, const struct buf *wait,
-                          struct buf *out) {
-    add_group(p, s, "validate", wait, last_part(p), out);
+/* The weights to keep, and how good they are. wait: the stretch after whose training they may be
+ * made. */
+static void add_outcome(const struct plan *p, const struct stretch *s, const struct buf *wait,
+                        struct buf *out) {
+    if (p->shards > 1 && !has_meetings(p)) {
+        add_group(p, s, "average", wait, "train", out);
+        add_average(p, s, out);
+    }
+    /* Of a meeting long before, too: the training is over when `wait` is. */
+    bool here = p->shards > 1 && !has_meetings(p);
+    add_group(p, s, "validate", here ? &s->here : wait, p->shards > 1 ? "average" : "train", out);
     add_validation(p, s, out);
 }
 
 static void add_stretch(const struct plan *p, const struct stretch *s, struct buf *out) {
-    const char *done = last_part(p);
-    add_group(p, s, "train", &s->before, done, out);
+    add_group(p, s, "train", &s->before, has_meetings(p) ? "average" : "train", out);
     for (uint64_t shard = 0; shard < p->shards; shard++)
         add_shard(p, s, shard, out);
-    if (p->shards > 1) {
+    if (has_meetings(p)) {
         add_group(p, s, "average", &s->here, "train", out);
         add_average(p, s, out);
     }
     if (s->part + 1 == p->parts && strcmp(p->validate, "each") == 0)
-        add_validated(p, s, &s->here, out);
+        add_outcome(p, s, &s->here, out);
 }
 
 /* All of them when the training is over: between two meetings one worker would wait for the other,
  * which has one to do. */
-static void add_validations(const struct plan *p, const struct buf *last, struct buf *out) {
+static void add_outcomes(const struct plan *p, const struct buf *last, struct buf *out) {
     struct stretch s = {.here = BUF_INIT};
     for (unsigned long long end = 0; end < p->epochs;) {
         end = p->epochs - end < p->every ? p->epochs : end + p->every;
         buf_clear(&s.here);
         buf_addf(&s.here, "epoch%llu", end);
-        add_validated(p, &s, last, out);
+        add_outcome(p, &s, last, out);
     }
     buf_free(&s.here);
 }
@@ -296,7 +322,7 @@ static void add_all(const struct plan *p, struct buf *out) {
             s.rate *= p->decay;
     }
     if (strcmp(p->validate, "end") == 0)
-        add_validations(p, &s.here, out);
+        add_outcomes(p, &s.here, out);
     buf_free(&s.before);
     buf_free(&s.here);
 }

@@ -7,6 +7,7 @@
 #include "kernels/kit/cover.h"
 #include "kernels/kit/matmul.h"
 #include "kernels/kit/matrix.h"
+#include "kernels/kit/store.h"
 
 enum { P_BLOCKS, P_PLACES, P_SHAPE, P_C, P_ORDER };
 static const struct kernel_param params[] = {
@@ -74,6 +75,7 @@ static bool look_at_blocks(struct kernel_run *r, struct cover_part *parts, size_
         parts[i].cols = block.cols;
         job->single = block.single;
         job->files = job->files && matmul_is_file(name);
+        job->turned = job->turned || array.fortran != out->fortran;
         if (block.rows * block.cols > job->block_rows * job->block_cols) {
             job->block_rows = block.rows;
             job->block_cols = block.cols;
@@ -140,22 +142,106 @@ static bool estimate(struct kernel_run *r, struct kernel_estimate *e) {
     return true;
 }
 
-/* 0 when the block is where it belongs. */
-static int place(struct kernel_run *r, const struct cover_part *part, const struct matrix *whole) {
+/* --- putting them together ----------------------------------------------------------------------
+ *
+ * The answer is made line by line in the order of its memory, some lines at a time, and each such
+ * stretch is written as one: its pages are touched once, and reach the disk in their order.
+ */
+
+/* A block and its place, both turned over when the answer's columns are its lines. */
+struct piece {
+    struct matrix block;
+    size_t row, col;
+    bool by_rows; /* its lines run as the answer's do */
+};
+
+struct assembly {
+    struct matrix whole; /* turned over as well */
+    struct piece *pieces;
+    size_t count;
+};
+
+static struct matrix turned_over(const struct matrix *m) {
+    return (struct matrix){m->single, m->cols, m->rows, m->col_step, m->row_step, m->data};
+}
+
+static int compare_pieces(const void *a, const void *b) {
+    const struct piece *left = a, *right = b;
+    return (left->row > right->row) - (left->row < right->row);
+}
+
+static bool open_piece(struct kernel_run *r, const struct cover_part *part, bool single,
+                       bool turned, struct piece *piece) {
     const char *name = kernel_item(r, P_BLOCKS, part->index);
     struct kernel_array array;
     struct matrix block;
     char why[200];
     if (!kernel_read(r, name, &array))
-        return 1;
+        return false;
     if (!matrix_view(&array, &block, why, sizeof why) || block.rows != part->rows ||
-        block.cols != part->cols || block.single != whole->single)
-        return kernel_fail(r, "%s has changed while it was read", name);
-    struct matrix to =
-        matrix_block(whole, part->row, part->row + part->rows, part->col, part->col + part->cols);
-    matrix_copy(&to, &block);
-    kernel_release(r, block.data, matrix_span(&block));
-    kernel_release(r, to.data, matrix_span(&to));
+        block.cols != part->cols || block.single != single) {
+        kernel_fail(r, "%s has changed while it was read", name);
+        return false;
+    }
+    *piece = (struct piece){.block = turned ? turned_over(&block) : block,
+                            .row = turned ? part->col : part->row,
+                            .col = turned ? part->row : part->col};
+    piece->by_rows = piece->block.col_step == 1;
+    return true;
+}
+
+static bool open_pieces(struct kernel_run *r, const struct cover_part *parts, bool turned,
+                        struct assembly *a) {
+    a->pieces = kernel_scratch(r, a->count * sizeof *a->pieces);
+    if (a->pieces == NULL)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (!open_piece(r, &parts[i], a->whole.single, turned, &a->pieces[i]))
+            return false;
+    qsort(a->pieces, a->count, sizeof *a->pieces, compare_pieces);
+    return true;
+}
+
+/* What a piece has of the rows that begin with `first`. */
+static void copy_piece(struct kernel_run *r, const struct piece *piece, size_t first,
+                       const struct matrix *rows) {
+    size_t end = piece->row + piece->block.rows, last = first + rows->rows;
+    size_t from = piece->row > first ? piece->row : first, to = end < last ? end : last;
+    if (from >= to)
+        return;
+    struct matrix source =
+        matrix_block(&piece->block, from - piece->row, to - piece->row, 0, piece->block.cols);
+    struct matrix target =
+        matrix_block(rows, from - first, to - first, piece->col, piece->col + piece->block.cols);
+    matrix_copy(&target, &source);
+    if (piece->by_rows)
+        kernel_release(r, source.data, matrix_span(&source));
+    else if (to == end) /* before that, each of its pages is needed again */
+        kernel_release(r, piece->block.data, matrix_span(&piece->block));
+}
+
+static int put_together(struct kernel_run *r, const struct assembly *a) {
+    size_t row_bytes =
+        a->whole.cols * kernel_dtype_bytes(a->whole.single ? KERNEL_F32 : KERNEL_F64);
+    size_t most = assemble_lines(row_bytes), begin = 0;
+    struct matrix rows = {a->whole.single, 0, a->whole.cols, a->whole.cols, 1, NULL};
+    rows.data = kernel_scratch(r, (most < a->whole.rows ? most : a->whole.rows) * row_bytes);
+    if (rows.data == NULL)
+        return 1;
+    for (size_t first = 0; row_bytes && first < a->whole.rows; first += rows.rows) {
+        if (kernel_cancelled(r))
+            return kernel_fail(r, "stopped at %zu of %zu lines", first, a->whole.rows);
+        rows.rows = a->whole.rows - first < most ? a->whole.rows - first : most;
+        for (size_t i = begin; i < a->count && a->pieces[i].row < first + rows.rows; i++)
+            copy_piece(r, &a->pieces[i], first, &rows);
+        if (!store_bytes(r, (char *)a->whole.data + first * row_bytes, rows.data,
+                         rows.rows * row_bytes))
+            return 1;
+        while (begin < a->count &&
+               a->pieces[begin].row + a->pieces[begin].block.rows <= first + rows.rows)
+            begin++;
+        kernel_progress(r, (double)(first + rows.rows) / (double)a->whole.rows);
+    }
     return 0;
 }
 
@@ -171,18 +257,16 @@ static int run(struct kernel_run *r) {
         return 1;
     if (!matrix_view(&out, &whole, why, sizeof why))
         return kernel_refuse(r, "%s %s", kernel_text(r, P_C), why);
-    size_t count = kernel_count(r, P_BLOCKS);
-    for (size_t i = 0; i < count; i++) {
-        if (kernel_cancelled(r))
-            return kernel_fail(r, "stopped after %zu of %zu blocks", i, count);
-        int code = place(r, &parts[i], &whole);
-        if (code != 0)
-            return code;
-        kernel_progress(r, (double)(i + 1) / (double)count);
-    }
+    struct assembly a = {.whole = out.fortran ? turned_over(&whole) : whole,
+                         .count = kernel_count(r, P_BLOCKS)};
+    if (!open_pieces(r, parts, out.fortran, &a))
+        return 1;
+    int code = put_together(r, &a);
+    if (code != 0)
+        return code;
     kernel_result(r, "rows", "%zu", whole.rows);
     kernel_result(r, "cols", "%zu", whole.cols);
-    kernel_result(r, "blocks", "%zu", count);
+    kernel_result(r, "blocks", "%zu", a.count);
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #include "kernels/kernel.h"
 #include "kernels/kit/blas.h"
 #include "kernels/kit/matrix.h"
+#include "kernels/kit/store.h"
 
 enum { P_A, P_B, P_C, P_ROWS, P_COLS, P_CHECK, P_ORDER };
 static const struct kernel_param params[] = {
@@ -129,6 +130,24 @@ static int multiply(struct kernel_run *r, const struct block *block, const struc
     return 0;
 }
 
+/*
+ * Into c. The sums of a file are made in memory of their own and written when they are done: its
+ * pages would cost more to fill one by one, and the system would write them to the disk half done.
+ */
+static int multiply_into(struct kernel_run *r, const struct block *block, const struct matrix *c,
+                         size_t panel) {
+    if (!matmul_is_file(kernel_text(r, P_C)) || block->a.cols == 0)
+        return multiply(r, block, c, panel);
+    struct matrix sums = *c;
+    sums.data = kernel_scratch(r, matrix_span(c));
+    if (sums.data == NULL)
+        return 1;
+    int code = multiply(r, block, &sums, panel);
+    if (code == 0 && !store_bytes(r, c->data, sums.data, matrix_span(c)))
+        return 1;
+    return code;
+}
+
 static int run(struct kernel_run *r) {
     struct block block;
     if (!kernel_read(r, kernel_text(r, P_A), &block.array[P_A]) ||
@@ -157,7 +176,7 @@ static int run(struct kernel_run *r) {
     if (!matrix_view(&out, &c, why, sizeof why))
         return kernel_refuse(r, "%s %s", kernel_text(r, P_C), why);
     unsigned threads = blas_threads(kernel_threads(r));
-    int code = multiply(r, &block, &c, panel);
+    int code = multiply_into(r, &block, &c, panel);
     if (code == 0) {
         kernel_result(r, "rows", "%zu", c.rows);
         kernel_result(r, "cols", "%zu", c.cols);

@@ -7,18 +7,17 @@
 
 enum { P_START, P_TRAINED, P_GRADIENTS, P_RATE, P_MOMENTUM, P_MEAN, P_SEED, P_OUT };
 static const struct kernel_param params[] = {
-    {"start", KERNEL_INPUT, .fallback = "",
-     .help = "the network that they were made from; else the random one of mlp_train"},
+    {"start", KERNEL_INPUT, .fallback = "", .help = "the network that they were made from"},
     {"trained", KERNEL_INPUTS, .fallback = "",
-     .help = "networks: out is start and the mean of (trained - start)"},
+     .help = "networks: out is start and the mean of (trained - start), or without one their mean"},
     {"gradients", KERNEL_INPUTS, .fallback = "", .help = "gradients: out is one step along them"},
     {"rate", KERNEL_REAL, .fallback = "", .min = 0, .max = 1e9, .help = "of that step"},
     {"momentum", KERNEL_REAL, .fallback = "0", .min = 0, .max = 1,
      .help = "of that step; out keeps the velocity"},
     {"mean", KERNEL_FLAG, .fallback = "yes",
      .help = "divide the gradients by their rows; else they are sums"},
-    {"seed", KERNEL_INT, .fallback = "0", .min = 0, .max = 4294967295.0,
-     .help = "of that random one"},
+    {"seed", KERNEL_INT, .fallback = "", .min = 0, .max = 4294967295.0,
+     .help = "start is the random network that mlp_train makes of this"},
     {"out", KERNEL_OUTPUT, .help = "the network"},
     {0}};
 
@@ -42,14 +41,16 @@ static double number(const struct mlp *m, size_t i) {
                                   : (double)((const float *)m->numbers)[i];
 }
 
-static int mean_of(struct kernel_run *r, const struct mlp *start) {
+/* like: start, or one of those of which it is the mean. */
+static int mean_of(struct kernel_run *r, const struct mlp *like) {
     struct mlp *trained, out;
-    int code = mlprun_models(r, P_TRAINED, start, start->kind, &trained);
+    bool from_start = kernel_given(r, P_START) || kernel_given(r, P_SEED);
+    int code = mlprun_models(r, P_TRAINED, like, like->kind, &trained);
     if (code == 0)
-        code = mlprun_make(r, kernel_text(r, P_OUT), start->kind, start->dtype, start->shape, &out);
+        code = mlprun_make(r, kernel_text(r, P_OUT), like->kind, like->dtype, like->shape, &out);
     if (code != 0)
         return code;
-    mlp_mean(start, trained, kernel_count(r, P_TRAINED), &out);
+    mlp_mean(from_start ? like : NULL, trained, kernel_count(r, P_TRAINED), &out);
     kernel_result(r, "networks", "%zu", kernel_count(r, P_TRAINED));
     return 0;
 }
@@ -78,10 +79,11 @@ static int step_along(struct kernel_run *r, const struct mlp *start) {
     return 0;
 }
 
-/* The network of the first of `trained`, as mlp_train made it at random. */
-static int begin_random(struct kernel_run *r, struct mlp *start) {
+/* The network of the first of `trained`: with seed= as mlp_train made it at random, else as it is.
+ */
+static int begin_like_trained(struct kernel_run *r, struct mlp *start) {
     int code = mlprun_model(r, kernel_item(r, P_TRAINED, 0), start);
-    if (code != 0 || start->kind == MLP_GRADIENT)
+    if (code != 0 || start->kind == MLP_GRADIENT || !kernel_given(r, P_SEED))
         return code;
     size_t bytes =
         (mlp_length(start->kind, start->shape) - MLP_HEAD) * kernel_dtype_bytes(start->dtype);
@@ -102,9 +104,11 @@ static int run(struct kernel_run *r) {
         return kernel_refuse(r, "expected either trained= or gradients=");
     if (gradients && !kernel_given(r, P_START))
         return kernel_refuse(r, "a step along gradients needs start=");
+    if (kernel_given(r, P_START) && kernel_given(r, P_SEED))
+        return kernel_refuse(r, "expected either start= or seed=");
     struct mlp start = {0};
     int code = kernel_given(r, P_START) ? mlprun_model(r, kernel_text(r, P_START), &start)
-                                        : begin_random(r, &start);
+                                        : begin_like_trained(r, &start);
     if (code != 0)
         return code;
     if (start.kind == MLP_GRADIENT)

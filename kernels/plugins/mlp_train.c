@@ -34,7 +34,8 @@ static const struct kernel_param params[] = {
     {"labels", KERNEL_INPUT, .fallback = "", .help = "the labels of idx images"},
     {"method", KERNEL_CHOICE, .fallback = "full", .choices = "full|sgd",
      .help = "full: float64, all rows at once, gradients summed; sgd: float32, small batches"},
-    {"weights", KERNEL_INPUT, .fallback = "", .help = "where to start; else at random"},
+    {"weights", KERNEL_INPUTS, .fallback = "",
+     .help = "where to start: a network, or the mean of several; else at random"},
     {"out", KERNEL_OUTPUT, .help = "the trained network"},
     {"epochs", KERNEL_INT, .fallback = "1", .min = 0, .max = 1e9,
      .help = "times over the rows; 0 writes what it starts from"},
@@ -64,9 +65,10 @@ static bool estimate(struct kernel_run *r, struct kernel_estimate *e) {
     struct kernel_array weights;
     e->memory_bytes = dataset_file_bytes(kernel_text(r, P_DATA));
     if (kernel_given(r, P_WEIGHTS)) {
-        if (!kernel_stat(r, kernel_text(r, P_WEIGHTS), &weights))
+        if (!kernel_stat(r, kernel_item(r, P_WEIGHTS, 0), &weights))
             return false;
-        e->memory_bytes += 5 * kernel_elements(&weights) * kernel_dtype_bytes(weights.dtype);
+        e->memory_bytes += (4 + kernel_count(r, P_WEIGHTS)) * kernel_elements(&weights) *
+                           kernel_dtype_bytes(weights.dtype);
     }
     if (kernel_choice(r, P_METHOD) == SGD)
         e->memory_bytes += blas_memory_bytes(kernel_threads(r));
@@ -91,12 +93,15 @@ static int check_method(struct kernel_run *r) {
     return 0;
 }
 
-/* The output, with the weights of the input in it, or random ones. */
+/* The output, with the weights of the inputs in it, or random ones. */
 static int begin_old(struct kernel_run *r, enum kernel_dtype dtype, bool velocity,
                      struct mlp *out) {
-    const char *name = kernel_text(r, P_WEIGHTS);
-    struct mlp start;
+    const char *name = kernel_item(r, P_WEIGHTS, 0);
+    size_t count = kernel_count(r, P_WEIGHTS);
+    struct mlp start, *all;
     int code = mlprun_network(r, name, &start);
+    if (code == 0)
+        code = mlprun_models(r, P_WEIGHTS, &start, start.kind, &all);
     if (code != 0)
         return code;
     if (start.dtype != dtype)
@@ -113,7 +118,10 @@ static int begin_old(struct kernel_run *r, enum kernel_dtype dtype, bool velocit
     if (code != 0)
         return code;
     size_t numbers = mlp_length(start.kind, start.shape) - MLP_HEAD;
-    memcpy(out->numbers, start.numbers, numbers * kernel_dtype_bytes(dtype));
+    if (count > 1)
+        mlp_mean(NULL, all, count, out);
+    else
+        memcpy(out->numbers, start.numbers, numbers * kernel_dtype_bytes(dtype));
     return 0;
 }
 
@@ -201,6 +209,7 @@ static double one_epoch(struct kernel_run *r, const struct sgd *sgd, struct mlps
         if (n % LOOK == 0 && kernel_cancelled(r))
             return (double)NAN;
     }
+    mlpsgd_settle(sgd->m, sgd->velocity);
     return loss;
 }
 

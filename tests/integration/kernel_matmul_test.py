@@ -164,6 +164,33 @@ def test_assemble_puts_blocks_where_they_belong(order):
     assert (c == whole).all() and (c.flags.c_contiguous if order == "c" else c.flags.f_contiguous)
 
 
+def cut(rng, rows, cols, most):
+    """Rectangles that cover rows x cols, cut at random until each has at most so many elements."""
+    (i0, i1), (j0, j1) = rows, cols
+    if (i1 - i0) * (j1 - j0) <= most:
+        return [(i0, i1, j0, j1)]
+    if rng.random() < 0.5:
+        middle = rng.integers(i0, i1 + 1)
+        return cut(rng, (i0, middle), cols, most) + cut(rng, (middle, i1), cols, most)
+    middle = rng.integers(j0, j1 + 1)
+    return cut(rng, rows, (j0, middle), most) + cut(rng, rows, (middle, j1), most)
+
+
+@pytest.mark.parametrize("order", ["c", "fortran"])
+@pytest.mark.parametrize("rows, cols", [(1100, 900), (70000, 9), (3, 400000)])
+def test_assemble_of_many_stretches(rows, cols, order):
+    """More than is put together at a time, from blocks of any shape and order."""
+    rng = np.random.default_rng(rows)
+    whole = rng.random((rows, cols))
+    parts = cut(rng, (0, rows), (0, cols), rows * cols // 12)
+    rng.shuffle(parts)
+    for n, (a, b, c, d) in enumerate(parts):
+        save(f"b{n}.npy", whole[a:b, c:d], fortran=rng.random() < 0.5)
+    must("assemble", "blocks=" + ",".join(f"b{n}.npy" for n in range(len(parts))),
+         "places=" + ",".join(f"{a}:{c}" for a, _, c, _ in parts), f"shape={rows}:{cols}", "c=C.npy", f"order={order}")
+    assert (np.load("C.npy") == whole).all()
+
+
 @pytest.mark.parametrize("words,told", [
     ("blocks=a.npy,b.npy places=0:0 shape=4:3", "number 2"),
     ("blocks=a.npy places=0:0,2:0 shape=2:3", "more than"),

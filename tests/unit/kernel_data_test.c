@@ -126,6 +126,46 @@ static void outputs_appear_at_the_commit(void **state) {
     assert_string_equal(take_names(), "a b");
 }
 
+/* In a small output and in one that is mapped (both begin in the middle of a page). */
+static void numbers_are_stored(void **state) {
+    (void)state;
+    static const size_t sizes[] = {3000, 1000000};
+    for (size_t s = 0; s < 2; s++) {
+        struct data *data = data_new(&no_redis);
+        struct buf error = BUF_INIT;
+        struct kernel_array array = vector(sizes[s]);
+        double *from = malloc(sizes[s] * sizeof *from);
+        assert_non_null(from);
+        for (size_t i = 0; i < sizes[s]; i++)
+            from[i] = (double)i;
+        assert_true(data_write(data, "first", &(struct kernel_array){.dtype = KERNEL_F32}, &error));
+        assert_true(data_write(data, "a", &array, &error));
+        double *to = array.data;
+        for (size_t at = 0; at < sizes[s]; at += 777) {
+            size_t some = sizes[s] - at < 777 ? sizes[s] - at : 777;
+            if (at / 777 % 3 == 0)
+                memcpy(to + at, from + at, some * sizeof *to);
+            else
+                assert_true(data_store(data, to + at, from + at, some * sizeof *to, &error));
+            assert_memory_equal(to + at, from + at, some * sizeof *to);
+        }
+        data_release(data, to, sizes[s] * sizeof *to);
+        assert_true(data_store(data, to + 5, from + 5, 16, &error));
+        assert_true(data_store(data, from, to, 0, &error));
+        assert_false(data_store(data, to + sizes[s] - 1, from, 9, &error));
+        assert_string_equal(error.data,
+                            "9 bytes were to be stored where no output has room for them");
+        buf_clear(&error);
+        assert_false(data_store(data, from, to, 8, &error));
+        assert_false(data_store(data, (char *)to - 4096, from, 8, &error));
+        commit(data);
+        check_vector("a", sizes[s]);
+        assert_string_equal(take_names(), "a first");
+        buf_free(&error);
+        free(from);
+    }
+}
+
 static void without_a_commit_there_is_nothing(void **state) {
     (void)state;
     struct data *data = data_new(&no_redis);
@@ -413,6 +453,7 @@ int main(void) {
 #define TWICE(name) TEST(name), NAMED(name)
     const struct CMUnitTest tests[] = {
         TWICE(outputs_appear_at_the_commit),
+        TEST(numbers_are_stored),
         TWICE(without_a_commit_there_is_nothing),
         TWICE(what_a_dead_writer_left_is_removed),
         TWICE(two_writers_of_one_name),

@@ -469,9 +469,8 @@ static void sgd_gradients(void **state) {
     }
 }
 
-/* Two steps over rows in an order of their own, with momentum. */
-static void sgd_steps(void **state) {
-    (void)state;
+/* Steps of 30 and 20 rows in an order of their own. */
+static void compare_steps(double momentum, size_t steps) {
     struct mlp_shape shape = {9, 7, 4};
     size_t count = mlp_weights(shape);
     struct dataset d = random_data(50, shape, 255);
@@ -486,16 +485,19 @@ static void sgd_steps(void **state) {
     shuffle_order(&s, order, 50);
     void *memory = aligned(mlpsgd_bytes(shape, 30));
     struct mlpsgd *m = mlpsgd_new(memory, shape, 30);
-    for (size_t from = 0; from < 50; from += 30) {
+    for (size_t step = 0; step < steps; step++) {
+        size_t from = step % 2 * 30;
         size_t rows = 50 - from < 30 ? 50 - from : 30;
         struct plain p = {.shape = shape, .gradient = calloc(count, 8), .y = calloc(50 * 4, 8)};
         for (size_t i = 0; i < rows; i++)
             plain_row(&p, w, &d, order[from + i], false);
         for (size_t i = 0; i < count; i++) {
-            velocity[i] = 0.9 * velocity[i] + 0.1 / (double)rows * p.gradient[i];
+            velocity[i] = momentum * velocity[i] + 0.1 / (double)rows * p.gradient[i];
             w[i] += velocity[i];
         }
-        mlpsgd_step(m, (struct mlpsgd_rows){&d, order, from, rows}, 0.1, 0.9, w32, v32);
+        mlpsgd_step(m, (struct mlpsgd_rows){&d, order, from, rows}, 0.1, momentum, w32, v32);
+        if (step % 3 == 0 || step + 1 == steps)
+            mlpsgd_settle(m, v32);
         free(p.gradient);
         free(p.y);
     }
@@ -505,6 +507,40 @@ static void sgd_steps(void **state) {
     free(memory);
     free(w);
     free(velocity);
+    free(w32);
+    free(v32);
+    dataset_free(&d);
+}
+
+static void sgd_steps(void **state) {
+    (void)state;
+    compare_steps(0, 3);
+    compare_steps(1e-4, 3);
+    compare_steps(0.9, 2);
+    compare_steps(0.5, 6);
+}
+
+/* So many that the factor would leave the numbers of a float. */
+static void sgd_many_steps(void **state) {
+    (void)state;
+    struct mlp_shape shape = {3, 2, 2};
+    struct dataset d = random_data(4, shape, 255);
+    float *w32 = aligned(mlp_weights(shape) * 4), *v32 = aligned(mlp_weights(shape) * 4);
+    double *w = random_weights(shape, 0.5);
+    for (size_t i = 0; i < mlp_weights(shape); i++) {
+        w32[i] = (float)w[i];
+        v32[i] = 1;
+    }
+    void *memory = aligned(mlpsgd_bytes(shape, 4));
+    struct mlpsgd *m = mlpsgd_new(memory, shape, 4);
+    for (int step = 0; step < 5000; step++)
+        mlpsgd_step(m, (struct mlpsgd_rows){.data = &d, .count = 4}, 0, 0.25, w32, v32);
+    mlpsgd_settle(m, v32);
+    /* Without a gradient: 1 was added, times 0.25 + 0.25^2 + ... = 1/3. */
+    for (size_t i = 0; i < mlp_weights(shape); i++)
+        assert_true(fabs((double)w32[i] - w[i] - 1.0 / 3) < 1e-5 && fabsf(v32[i]) < 1e-30F);
+    free(memory);
+    free(w);
     free(w32);
     free(v32);
     dataset_free(&d);
@@ -537,6 +573,7 @@ int main(void) {
         cmocka_unit_test(exp_is_exp),
         cmocka_unit_test(sgd_gradients),
         cmocka_unit_test(sgd_steps),
+        cmocka_unit_test(sgd_many_steps),
         cmocka_unit_test(sizes_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

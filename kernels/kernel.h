@@ -192,15 +192,18 @@ bool kernel_stat(struct kernel_run *run, const char *name, struct kernel_array *
 bool kernel_read(struct kernel_run *run, const char *name, struct kernel_array *array);
 /* Anything as bytes, with a NUL after the last. */
 bool kernel_read_bytes(struct kernel_run *run, const char *name, const char **data, size_t *len);
-/* Makes an output: dtype, dims, shape and fortran are the caller's; data is set, zeroed. */
+/* Makes an output: dtype, dims, shape and fortran are the caller's; data is set, zeroed. Only the
+ * process that runs run() fills it: what its children write to data may be lost. */
 bool kernel_write(struct kernel_run *run, const char *name, struct kernel_array *array);
 /*
- * Copies len bytes to a place within an output of kernel_write. As memcpy, but where the output is
- * a large file they go to it by a system call and its pages do not become the task's memory:
- * several times as fast as filling them for the first time, from some KiB on. False: kernel_fail
- * was called.
+ * Copies len bytes to a place within an output of kernel_write: as memcpy, but where that is a
+ * mapped file of a disk (outputs of more than 4 MiB are, as a rule) they go to it by a system call,
+ * and its pages do not become the task's memory. That is several times as fast as filling them for
+ * the first time, from some KiB a call on. False: kernel_fail was called.
  */
 bool kernel_store(struct kernel_run *run, void *to, const void *from, size_t len);
+/* Whether it is such a file: then what is not made in order is better made in scratch memory. */
+bool kernel_store_pays(struct kernel_run *run, const void *to);
 /* An output of bytes, copied. */
 bool kernel_write_bytes(struct kernel_run *run, const char *name, const void *data, size_t len);
 

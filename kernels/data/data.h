@@ -39,6 +39,8 @@ bool data_write_bytes(struct data *data, const char *name, const void *bytes, si
                       struct buf *error);
 /* Bytes to a place within an output of data_write. */
 bool data_store(struct data *data, void *to, const void *from, size_t len, struct buf *error);
+/* Whether that is better than writing to it: it is a disk's file that is mapped. */
+bool data_store_pays(struct data *data, const void *to);
 void data_release(struct data *data, const void *bytes, size_t len);
 bool data_commit(struct data *data, struct buf *error);
 void data_free(struct data *data);

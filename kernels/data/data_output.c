@@ -67,16 +67,41 @@ static void keep_output(struct data *data, const struct output *output) {
     data->outputs[data->output_count++] = *output;
 }
 
-/* The first write to each page of a mapped file is dear (the file system is asked each time), so
- * that small ones are made elsewhere and written as a whole. */
+/*
+ * The first write to each page of a mapped file is dear (the file system is asked each time), so
+ * that small ones are made elsewhere and written at the commit, SMALL_ALL bytes of them at most.
+ */
 #define SMALL_BYTES (UINT64_C(4) << 20)
+#define SMALL_ALL   (UINT64_C(16) << 20)
 
-static bool make_room(struct output *output, size_t bytes, struct buf *phrase) {
-    if (output->kind == KIND_FILE && bytes > SMALL_BYTES)
+static bool is_small(const struct data *data, const struct output *output, size_t bytes) {
+    uint64_t all = bytes;
+    for (size_t i = 0; i < data->output_count; i++)
+        if (data->outputs[i].kind == KIND_FILE)
+            all += data->outputs[i].memory.len;
+    return bytes <= SMALL_BYTES && all <= SMALL_ALL && !outfile_is_memory(&output->file);
+}
+
+static bool make_room(const struct data *data, struct output *output, size_t bytes,
+                      struct buf *phrase) {
+    if (output->kind != KIND_FILE)
+        return region_make(&output->memory, bytes, phrase);
+    if (!is_small(data, output, bytes))
         return outfile_map(&output->file, bytes, phrase);
-    if (output->kind == KIND_FILE && !outfile_reserve(&output->file, bytes, phrase))
-        return false;
-    return region_make(&output->memory, bytes, phrase);
+    return outfile_reserve(&output->file, bytes, phrase) &&
+           region_make(&output->memory, bytes, phrase);
+}
+
+/* Bytes to a place within what make_room made. */
+static bool put(struct output *output, size_t at, const void *from, size_t len,
+                struct buf *phrase) {
+    if (output->memory.bytes)
+        memcpy(output->memory.bytes + at, from, len);
+    else if (outfile_is_memory(&output->file))
+        memcpy(output->file.map.bytes + at, from, len);
+    else
+        return outfile_put(&output->file, at, from, len, phrase);
+    return true;
 }
 
 bool data_write(struct data *data, const char *name, struct kernel_array *array,
@@ -89,11 +114,12 @@ bool data_write(struct data *data, const char *name, struct kernel_array *array,
     size_t size = ok ? npy.at + npy.bytes : 0;
     ok = ok && begin_output(data, name, size, &output, error);
     if (ok) {
-        ok = make_room(&output, size, &phrase) || data_name_error(name, &phrase, error);
+        ok = (make_room(data, &output, size, &phrase) &&
+              put(&output, 0, header.data, header.len, &phrase)) ||
+             data_name_error(name, &phrase, error);
         bytes = output.memory.bytes ? output.memory.bytes : output.file.map.bytes;
     }
     if (ok) {
-        memcpy(bytes, header.data, header.len);
         array->data = bytes + npy.at;
         keep_output(data, &output);
     } else {
@@ -125,25 +151,37 @@ bool data_write_bytes(struct data *data, const char *name, const void *bytes, si
     return ok;
 }
 
-bool data_store(struct data *data, void *to, const void *from, size_t len, struct buf *error) {
-    struct buf phrase = BUF_INIT;
-    if (len == 0)
-        return true;
+/* The output that has room for len bytes there; *at: their place in it. */
+static struct output *find_output(struct data *data, const void *to, size_t len, size_t *at) {
     for (size_t i = 0; i < data->output_count; i++) {
         struct output *output = &data->outputs[i];
-        struct region *region = output->memory.bytes ? &output->memory : &output->file.map;
-        size_t at = (size_t)((uintptr_t)to - (uintptr_t)region->bytes);
-        if (!region->bytes || at >= region->len || len > region->len - at)
-            continue;
-        if (region == &output->memory)
-            memcpy(to, from, len);
-        else if (!outfile_put(&output->file, to, from, len, &phrase))
-            data_name_error(output->name, &phrase, error);
-        buf_free(&phrase);
-        return error->len == 0;
+        const struct region *region = output->memory.bytes ? &output->memory : &output->file.map;
+        *at = (size_t)((uintptr_t)to - (uintptr_t)region->bytes);
+        if (region->bytes && *at < region->len && len <= region->len - *at)
+            return output;
     }
-    buf_addf(error, "%zu bytes were to be stored where no output has room for them", len);
-    return false;
+    return NULL;
+}
+
+bool data_store(struct data *data, void *to, const void *from, size_t len, struct buf *error) {
+    struct buf phrase = BUF_INIT;
+    size_t at;
+    if (len == 0)
+        return true;
+    struct output *output = find_output(data, to, len, &at);
+    if (output == NULL) {
+        buf_addf(error, "%zu bytes were to be stored where no output has room for them", len);
+        return false;
+    }
+    bool ok = put(output, at, from, len, &phrase) || data_name_error(output->name, &phrase, error);
+    buf_free(&phrase);
+    return ok;
+}
+
+bool data_store_pays(struct data *data, const void *to) {
+    size_t at;
+    const struct output *output = find_output(data, to, 1, &at);
+    return output && output->file.map.bytes && !outfile_is_memory(&output->file);
 }
 
 /* --- commit ------------------------------------------------------------------------------------
@@ -186,7 +224,7 @@ static bool each_output(struct data *data, enum kind kind, bool names,
 static bool write_file(struct data *data, struct output *output, struct buf *phrase) {
     (void)data;
     if (output->memory.bytes &&
-        !outfile_write(&output->file, output->memory.bytes, output->memory.len, phrase))
+        !outfile_put(&output->file, 0, output->memory.bytes, output->memory.len, phrase))
         return false;
     outfile_flush(&output->file);
     return true;

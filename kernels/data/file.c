@@ -3,12 +3,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -286,7 +288,8 @@ bool outfile_map(struct outfile *out, size_t bytes, struct buf *error) {
 /* False: errno; *len is what is left. */
 static bool put(const struct outfile *out, const char *bytes, size_t *len, off_t at) {
     while (*len > 0) {
-        ssize_t count = pwrite(out->fd, bytes, *len < WRITE_MOST ? *len : WRITE_MOST, at);
+        size_t most = WRITE_MOST - (size_t)at % WRITE_MOST; /* whole pages but for the first */
+        ssize_t count = pwrite(out->fd, bytes, *len < most ? *len : most, at);
         if (count < 0 && errno == EINTR)
             continue;
         if (count < 0)
@@ -303,15 +306,21 @@ bool outfile_write(struct outfile *out, const void *bytes, size_t len, struct bu
     return check_room(out, len, error) && (put(out, bytes, &left, 0) || no_room(out, len, error));
 }
 
-bool outfile_put(struct outfile *out, void *to, const void *from, size_t len, struct buf *error) {
-    size_t at = (size_t)((char *)to - out->map.bytes), left = len;
+bool outfile_put(struct outfile *out, size_t at, const void *from, size_t len, struct buf *error) {
+    size_t left = len;
     if (put(out, from, &left, (off_t)at))
         return true;
-    if (errno != EFAULT)
+    if (errno != EFAULT || !out->map.bytes)
         return no_room(out, len, error);
     /* An input that somebody shortened: it ends as it does elsewhere (SIGBUS). */
-    memcpy((char *)to + (len - left), (const char *)from + (len - left), left);
+    memcpy(out->map.bytes + at + (len - left), (const char *)from + (len - left), left);
     return true;
+}
+
+bool outfile_is_memory(const struct outfile *out) {
+    struct statfs system;
+    return fstatfs(out->fd, &system) == 0 &&
+           (system.f_type == TMPFS_MAGIC || system.f_type == RAMFS_MAGIC);
 }
 
 /* --- outputs: its name -------------------------------------------------------------------------
@@ -352,7 +361,7 @@ bool outfile_store(struct outfile *out, struct buf *error) {
     /* A name whose content the disk never got would be a file full of zeros after a power cut. */
     while (fdatasync(out->fd) != 0)
         if (errno != EINTR)
-            return no_room(out, out->map.len, error);
+            return no_room(out, fstat(out->fd, &status) == 0 ? (uint64_t)status.st_size : 0, error);
     if (!out->part && fstatat(out->dir, out->base, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
         !give_hidden_name(out))
         return failed(error, "cannot be written");

@@ -5,7 +5,8 @@
  * .NAME.part-1 beside its place, and gets its name when it is complete and on the disk:
  *
  *     outfile_open     the unnamed file
- *     outfile_map      its blocks are there: writing to the mapping cannot fail
+ *     outfile_map      its blocks are there: writing to the mapping cannot fail; or
+ *     outfile_reserve  its blocks are there, for outfile_put
  *     outfile_store    the disk has it; where NAME is taken, .NAME.part-1 is a link to it
  *     outfile_publish  rename, or link where there was no NAME
  *
@@ -50,10 +51,13 @@ bool outfile_same(const struct outfile *a, const struct outfile *b);
 bool outfile_reserve(struct outfile *out, size_t bytes, struct buf *error);
 /* The same, and maps it. */
 bool outfile_map(struct outfile *out, size_t bytes, struct buf *error);
-/* All that it has, not mapped. */
+/* Bytes to a place `at` of what outfile_map or outfile_reserve made, all within it. Of a mapping no
+ * page is touched. */
+bool outfile_put(struct outfile *out, size_t at, const void *from, size_t len, struct buf *error);
+/* Instead of those: its whole content, of any length. */
 bool outfile_write(struct outfile *out, const void *bytes, size_t len, struct buf *error);
-/* Bytes to a place of the mapping, all within it, without touching its pages. */
-bool outfile_put(struct outfile *out, void *to, const void *from, size_t len, struct buf *error);
+/* Whether its bytes are in memory anyway (tmpfs). */
+bool outfile_is_memory(const struct outfile *out);
 /* Starts to write what is in memory to the disk, without waiting. */
 void outfile_flush(const struct outfile *out);
 /* The same for some bytes of the mapping, which will not be needed soon. */

@@ -97,6 +97,10 @@ EXPORT bool kernel_store(struct kernel_run *run, void *to, const void *from, siz
     return answer(run, store && data_store(store, to, from, len, &error), &error);
 }
 
+EXPORT bool kernel_store_pays(struct kernel_run *run, const void *to) {
+    return run->data && data_store_pays(run->data, to);
+}
+
 EXPORT void kernel_release(struct kernel_run *run, const void *bytes, size_t len) {
     if (run->data)
         data_release(run->data, bytes, len);

@@ -6,8 +6,9 @@
 
 #define AROUND      UINT64_C(131072)     /* twice fault_around_bytes, Linux' default */
 #define PROCESS     (UINT64_C(16) << 20) /* a kernelHost with its libraries */
-#define STRETCH     (UINT64_C(4) << 20)  /* bytes that are put together at a time */
-#define PANEL_LEAST 64                   /* columns; less is slow */
+#define STRETCH     ((size_t)4 << 20)    /* bytes that are put together at a time */
+#define PAGE        UINT64_C(4096)
+#define PANEL_LEAST 64 /* columns; less is slow */
 
 bool matmul_is_file(const char *name) {
     static const char *const others[] = {"redis:", "http:", "https:"};
@@ -65,22 +66,19 @@ size_t matmul_panel(const struct matmul_job *job, uint64_t limit_bytes, uint64_t
     return least;
 }
 
-size_t assemble_lines(size_t line_bytes) {
-    return line_bytes && line_bytes < STRETCH ? STRETCH / line_bytes : 1;
+struct assemble_cut assemble_cut(size_t line_len, size_t element_bytes) {
+    size_t most = STRETCH / element_bytes;
+    if (line_len > most)
+        return (struct assemble_cut){1, most};
+    return (struct assemble_cut){line_len ? most / line_len : 1, line_len ? line_len : 1};
 }
 
 uint64_t assemble_bytes(const struct assemble_job *job) {
-    size_t size = job->single ? sizeof(float) : sizeof(double);
-    size_t line = job->fortran ? job->rows : job->cols;
-    size_t block_lines = job->fortran ? job->block_cols : job->block_rows;
-    size_t block_line = job->fortran ? job->block_rows : job->block_cols;
-    uint64_t all = product(product(job->rows, job->cols), size), line_bytes = product(line, size);
-    uint64_t stretch = product(assemble_lines((size_t)line_bytes), line_bytes);
+    uint64_t stretch = job->all_bytes < STRETCH ? job->all_bytes : STRETCH;
     if (!job->files)
-        return PROCESS + stretch + 2 * all;
-    /* Of the blocks beside one another, what belongs into the stretch; the pages of one that lies
-     * in the other order are all needed until its last line. */
-    uint64_t beside = block_line ? (line + block_line - 1) / block_line : 0;
-    uint64_t used = job->turned ? product(block_lines, line_bytes) : stretch;
-    return PROCESS + stretch + used + product(beside, AROUND);
+        return PROCESS + stretch + 2 * job->all_bytes;
+    /* Of the blocks what belongs into the stretch, and around it: no more than themselves where
+     * they are small. What is left of each is the pages that it shares with nothing. */
+    return PROCESS + 3 * stretch + product(2 * job->beside, AROUND) +
+           product(job->count, 2 * PAGE) + job->turned_bytes;
 }

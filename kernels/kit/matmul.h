@@ -36,16 +36,20 @@ size_t matmul_panel(const struct matmul_job *job, uint64_t limit_bytes, uint64_t
 
 /* Blocks that are put together. */
 struct assemble_job {
-    size_t rows, cols;             /* of the whole */
-    size_t block_rows, block_cols; /* of the largest block */
-    bool fortran;                  /* the whole's order: its lines are columns */
-    bool turned;                   /* some block is in the other order */
-    bool single;
+    uint64_t all_bytes; /* of the whole */
+    size_t count;       /* blocks */
+    size_t beside;      /* the most of them that have a line of the whole in common */
+    /* The most bytes of blocks whose lines run across the whole's that are needed at a time. */
+    uint64_t turned_bytes;
     bool files; /* blocks and the whole: then pages are given back when they are done */
 };
 uint64_t assemble_bytes(const struct assemble_job *job);
-/* Lines of the whole that are made at a time, each of so many bytes; at least 1. */
-size_t assemble_lines(size_t line_bytes);
+
+/* What is put together at a time: so many whole lines or, where one is too long, a part of one. */
+struct assemble_cut {
+    size_t lines, len; /* len: elements of a line; both at least 1 */
+};
+struct assemble_cut assemble_cut(size_t line_len, size_t element_bytes);
 
 /* Whether a name of data is a local file, and so mapped. */
 bool matmul_is_file(const char *name);

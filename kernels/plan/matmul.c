@@ -250,11 +250,10 @@ static void add_blocks(const struct plan *plan, struct buf *names, struct buf *p
 
 static void add_assemble(const struct plan *plan, const char *names, const char *places,
                          struct buf *out) {
-    struct assemble_job job = {.rows = plan->a.rows,
-                               .cols = plan->b.cols,
-                               .block_rows = plan->blocks.rows,
-                               .block_cols = plan->blocks.cols,
-                               .single = plan->single,
+    uint64_t size = plan->single ? sizeof(float) : sizeof(double);
+    struct assemble_job job = {.all_bytes = (uint64_t)plan->a.rows * plan->b.cols * size,
+                               .count = plan->blocks.down * plan->blocks.across,
+                               .beside = plan->blocks.across,
                                .files = !plan->objects && matmul_is_file(plan->wish->out)};
     add_head(plan, "native", assemble_bytes(&job), 1, out);
     buf_adds(out, "assemble");

@@ -247,52 +247,56 @@ static void add_validation(const struct plan *p, const struct stretch *s, struct
     buf_addc(out, '\n');
 }
 
-/* "STRETCH/part", the name of a group of tasks, which wait for a part of another stretch. */
+/* "STRETCH/part", the name of a group of tasks. after: what they wait for, within the plan; "":
+ * nothing. */
 static void add_group(const struct plan *p, const struct stretch *s, const char *part,
-                      const struct buf *wait, const char *wait_part, struct buf *out) {
-    struct buf name = BUF_INIT, after = BUF_INIT;
+                      const char *after, struct buf *out) {
+    struct buf name = BUF_INIT;
     buf_addf(&name, "%s/%s", s->here.data, part);
-    buf_addf(&after, "%s/%s", wait->data, wait_part);
-    training_add_group(out, p->group.data, name.data, wait->len > 0 ? after.data : NULL);
+    training_add_group(out, p->group.data, name.data, *after != '\0' ? after : NULL);
     buf_free(&name);
+}
+
+/* How good a stretch's weights are, as soon as those of `last` are there, too. */
+static void add_validated(const struct plan *p, const struct stretch *s, const struct buf *last,
+                          struct buf *out) {
+    struct buf after = BUF_INIT;
+    buf_addf(&after, "%s/%s", last->data, p->shards > 1 ? "average" : "train");
+    if (p->shards > 1 && strcmp(s->here.data, last->data) != 0)
+        buf_addf(&after, ",%s/%s/average", p->group.data, s->here.data);
+    add_group(p, s, "validate", after.data, out);
+    add_validation(p, s, out);
     buf_free(&after);
 }
 
-/* The weights to keep, and how good they are. wait: the stretch after whose training they may be
- * made. */
-static void add_outcome(const struct plan *p, const struct stretch *s, const struct buf *wait,
-                        struct buf *out) {
-    if (p->shards > 1 && !has_meetings(p)) {
-        add_group(p, s, "average", wait, "train", out);
-        add_average(p, s, out);
-    }
-    /* Of a meeting long before, too: the training is over when `wait` is. */
-    bool here = p->shards > 1 && !has_meetings(p);
-    add_group(p, s, "validate", here ? &s->here : wait, p->shards > 1 ? "average" : "train", out);
-    add_validation(p, s, out);
-}
-
 static void add_stretch(const struct plan *p, const struct stretch *s, struct buf *out) {
-    add_group(p, s, "train", &s->before, has_meetings(p) ? "average" : "train", out);
+    struct buf after = BUF_INIT;
+    bool kept = s->part + 1 == p->parts;
+    if (s->before.len > 0)
+        buf_addf(&after, "%s/%s", s->before.data, has_meetings(p) ? "average" : "train");
+    add_group(p, s, "train", after.data, out);
     for (uint64_t shard = 0; shard < p->shards; shard++)
         add_shard(p, s, shard, out);
-    if (has_meetings(p)) {
-        add_group(p, s, "average", &s->here, "train", out);
+    if (has_meetings(p) || (kept && p->shards > 1)) {
+        buf_clear(&after);
+        buf_addf(&after, "%s/train", s->here.data);
+        add_group(p, s, "average", after.data, out);
         add_average(p, s, out);
     }
-    if (s->part + 1 == p->parts && strcmp(p->validate, "each") == 0)
-        add_outcome(p, s, &s->here, out);
+    if (kept && strcmp(p->validate, "each") == 0)
+        add_validated(p, s, &s->here, out);
+    buf_free(&after);
 }
 
 /* All of them when the training is over: between two meetings one worker would wait for the other,
  * which has one to do. */
-static void add_outcomes(const struct plan *p, const struct buf *last, struct buf *out) {
+static void add_validations(const struct plan *p, const struct buf *last, struct buf *out) {
     struct stretch s = {.here = BUF_INIT};
     for (unsigned long long end = 0; end < p->epochs;) {
         end = p->epochs - end < p->every ? p->epochs : end + p->every;
         buf_clear(&s.here);
         buf_addf(&s.here, "epoch%llu", end);
-        add_outcome(p, &s, last, out);
+        add_validated(p, &s, last, out);
     }
     buf_free(&s.here);
 }
@@ -322,7 +326,7 @@ static void add_all(const struct plan *p, struct buf *out) {
             s.rate *= p->decay;
     }
     if (strcmp(p->validate, "end") == 0)
-        add_outcomes(p, &s.here, out);
+        add_validations(p, &s.here, out);
     buf_free(&s.before);
     buf_free(&s.here);
 }

@@ -51,9 +51,51 @@ static bool read_places(struct kernel_run *r, struct cover_part *parts, size_t c
     return true;
 }
 
+/* The lines of the answer that a block has. */
+struct span {
+    size_t first, end;
+    uint64_t turned_bytes; /* its own, when its lines run across */
+};
+
+static int compare_firsts(const void *a, const void *b) {
+    const struct span *left = a, *right = b;
+    return (left->first > right->first) - (left->first < right->first);
+}
+
+static int compare_ends(const void *a, const void *b) {
+    const struct span *left = a, *right = b;
+    return (left->end > right->end) - (left->end < right->end);
+}
+
+/* How many have a line in common, and how many bytes of those that run across. Uses up spans, which
+ * has room for them twice. */
+static void look_along(struct span *spans, size_t count, struct assemble_job *job) {
+    struct span *ends = spans + count;
+    size_t beside = 0, ended = 0;
+    uint64_t turned = 0, largest = 0;
+    memcpy(ends, spans, count * sizeof *ends);
+    qsort(spans, count, sizeof *spans, compare_firsts);
+    qsort(ends, count, sizeof *ends, compare_ends);
+    for (size_t i = 0; i < count; i++) {
+        for (; ends[ended].end <= spans[i].first && ended < i; ended++) {
+            beside--;
+            turned -= ends[ended].turned_bytes;
+        }
+        beside++;
+        turned += spans[i].turned_bytes;
+        largest = spans[i].turned_bytes > largest ? spans[i].turned_bytes : largest;
+        job->beside = beside > job->beside ? beside : job->beside;
+        job->turned_bytes = turned > job->turned_bytes ? turned : job->turned_bytes;
+    }
+    job->turned_bytes += largest; /* that ends within a stretch when others begin */
+}
+
 /* Type and shapes; out and the job get the answer's. */
 static bool look_at_blocks(struct kernel_run *r, struct cover_part *parts, size_t count,
                            struct kernel_array *out, struct assemble_job *job) {
+    struct span *spans = kernel_scratch(r, (2 * count + 1) * sizeof *spans);
+    if (spans == NULL)
+        return false;
     for (size_t i = 0; i < count; i++) {
         const char *name = kernel_item(r, P_BLOCKS, i);
         struct kernel_array array;
@@ -73,14 +115,12 @@ static bool look_at_blocks(struct kernel_run *r, struct cover_part *parts, size_
         out->dtype = array.dtype;
         parts[i].rows = block.rows;
         parts[i].cols = block.cols;
-        job->single = block.single;
         job->files = job->files && matmul_is_file(name);
-        job->turned = job->turned || array.fortran != out->fortran;
-        if (block.rows * block.cols > job->block_rows * job->block_cols) {
-            job->block_rows = block.rows;
-            job->block_cols = block.cols;
-        }
+        spans[i].first = out->fortran ? parts[i].col : parts[i].row;
+        spans[i].end = spans[i].first + (out->fortran ? block.cols : block.rows);
+        spans[i].turned_bytes = array.fortran != out->fortran ? matrix_span(&block) : 0;
     }
+    look_along(spans, count, job);
     return true;
 }
 
@@ -123,13 +163,13 @@ static bool prepare(struct kernel_run *r, struct cover_part **parts, struct kern
                       kernel_text(r, P_SHAPE));
         return false;
     }
-    *job = (struct assemble_job){.rows = out->shape[0],
-                                 .cols = out->shape[1],
-                                 .fortran = out->fortran,
-                                 .files = matmul_is_file(kernel_text(r, P_C))};
+    *job = (struct assemble_job){.count = count, .files = matmul_is_file(kernel_text(r, P_C))};
     *parts = kernel_scratch(r, count * sizeof **parts + 1);
-    return *parts && read_places(r, *parts, count) && look_at_blocks(r, *parts, count, out, job) &&
-           covers(r, *parts, count, out->shape[0], out->shape[1]);
+    if (!*parts || !read_places(r, *parts, count) || !look_at_blocks(r, *parts, count, out, job) ||
+        !covers(r, *parts, count, out->shape[0], out->shape[1]))
+        return false;
+    job->all_bytes = kernel_elements(out) * kernel_dtype_bytes(out->dtype);
+    return true;
 }
 
 static bool estimate(struct kernel_run *r, struct kernel_estimate *e) {
@@ -144,8 +184,9 @@ static bool estimate(struct kernel_run *r, struct kernel_estimate *e) {
 
 /* --- putting them together ----------------------------------------------------------------------
  *
- * The answer is made line by line in the order of its memory, some lines at a time, and each such
- * stretch is written as one: its pages are touched once, and reach the disk in their order.
+ * The answer is made in the order of its memory, some lines at a time or a part of a long one, and
+ * each such stretch is written as one: its pages are touched once, and reach the disk in their
+ * order.
  */
 
 /* A block and its place, both turned over when the answer's columns are its lines. */
@@ -156,6 +197,7 @@ struct piece {
 };
 
 struct assembly {
+    enum kernel_dtype dtype;
     struct matrix whole; /* turned over as well */
     struct piece *pieces;
     size_t count;
@@ -202,45 +244,73 @@ static bool open_pieces(struct kernel_run *r, const struct cover_part *parts, bo
     return true;
 }
 
-/* What a piece has of the rows that begin with `first`. */
-static void copy_piece(struct kernel_run *r, const struct piece *piece, size_t first,
-                       const struct matrix *rows) {
-    size_t end = piece->row + piece->block.rows, last = first + rows->rows;
-    size_t from = piece->row > first ? piece->row : first, to = end < last ? end : last;
-    if (from >= to)
+/* A part of the answer: rows of it, or of one row some columns. */
+struct stretch {
+    size_t row, col;
+    struct matrix part;
+};
+
+/* Where [from, to) and [other, other_to) are both; false: nowhere. */
+static bool meet(size_t *from, size_t *to, size_t other, size_t other_to) {
+    *from = other > *from ? other : *from;
+    *to = other_to < *to ? other_to : *to;
+    return *from < *to;
+}
+
+/* What a piece has of the stretch. */
+static void copy_piece(struct kernel_run *r, const struct piece *piece, const struct stretch *s) {
+    const struct matrix *block = &piece->block;
+    size_t i0 = piece->row, i1 = piece->row + block->rows;
+    size_t j0 = piece->col, j1 = piece->col + block->cols;
+    if (!meet(&i0, &i1, s->row, s->row + s->part.rows) ||
+        !meet(&j0, &j1, s->col, s->col + s->part.cols))
         return;
-    struct matrix source =
-        matrix_block(&piece->block, from - piece->row, to - piece->row, 0, piece->block.cols);
-    struct matrix target =
-        matrix_block(rows, from - first, to - first, piece->col, piece->col + piece->block.cols);
-    matrix_copy(&target, &source);
-    if (piece->by_rows)
-        kernel_release(r, source.data, matrix_span(&source));
-    else if (to == end) /* before that, each of its pages is needed again */
-        kernel_release(r, piece->block.data, matrix_span(&piece->block));
+    struct matrix from =
+        matrix_block(block, i0 - piece->row, i1 - piece->row, j0 - piece->col, j1 - piece->col);
+    struct matrix to = matrix_block(&s->part, i0 - s->row, i1 - s->row, j0 - s->col, j1 - s->col);
+    matrix_copy(&to, &from);
+    /* One that lies across: before its last row, each of its pages is needed again. */
+    if (piece->by_rows || i1 == piece->row + block->rows)
+        kernel_release(r, from.data, matrix_span(&from));
+}
+
+static bool fill(struct kernel_run *r, const struct assembly *a, size_t *begin,
+                 const struct stretch *s) {
+    size_t end = s->row + s->part.rows;
+    for (size_t i = *begin; i < a->count && a->pieces[i].row < end; i++)
+        copy_piece(r, &a->pieces[i], s);
+    size_t at = (s->row * a->whole.cols + s->col) * kernel_dtype_bytes(a->dtype);
+    if (!store_bytes(r, (char *)a->whole.data + at, s->part.data, matrix_span(&s->part)))
+        return false;
+    /* Rows that end here are done when this was their last column. */
+    while (s->col + s->part.cols == a->whole.cols && *begin < a->count &&
+           a->pieces[*begin].row + a->pieces[*begin].block.rows <= end)
+        ++*begin;
+    return true;
 }
 
 static int put_together(struct kernel_run *r, const struct assembly *a) {
-    size_t row_bytes =
-        a->whole.cols * kernel_dtype_bytes(a->whole.single ? KERNEL_F32 : KERNEL_F64);
-    size_t most = assemble_lines(row_bytes), begin = 0;
-    struct matrix rows = {a->whole.single, 0, a->whole.cols, a->whole.cols, 1, NULL};
-    rows.data = kernel_scratch(r, (most < a->whole.rows ? most : a->whole.rows) * row_bytes);
-    if (rows.data == NULL)
+    size_t size = kernel_dtype_bytes(a->dtype), rows = a->whole.rows, cols = a->whole.cols;
+    struct assemble_cut cut = assemble_cut(cols, size);
+    char *memory = kernel_scratch(r, (cut.lines < rows ? cut.lines : rows) * cut.len * size + 1);
+    size_t begin = 0;
+    if (memory == NULL)
         return 1;
-    for (size_t first = 0; row_bytes && first < a->whole.rows; first += rows.rows) {
-        if (kernel_cancelled(r))
-            return kernel_fail(r, "stopped at %zu of %zu lines", first, a->whole.rows);
-        rows.rows = a->whole.rows - first < most ? a->whole.rows - first : most;
-        for (size_t i = begin; i < a->count && a->pieces[i].row < first + rows.rows; i++)
-            copy_piece(r, &a->pieces[i], first, &rows);
-        if (!store_bytes(r, (char *)a->whole.data + first * row_bytes, rows.data,
-                         rows.rows * row_bytes))
-            return 1;
-        while (begin < a->count &&
-               a->pieces[begin].row + a->pieces[begin].block.rows <= first + rows.rows)
-            begin++;
-        kernel_progress(r, (double)(first + rows.rows) / (double)a->whole.rows);
+    for (size_t row = 0; row < rows && cols; row += cut.lines) {
+        for (size_t col = 0; col < cols; col += cut.len) {
+            struct stretch s = {.row = row, .col = col};
+            s.part = (struct matrix){.single = a->whole.single,
+                                     .rows = rows - row < cut.lines ? rows - row : cut.lines,
+                                     .cols = cols - col < cut.len ? cols - col : cut.len,
+                                     .col_step = 1,
+                                     .data = memory};
+            s.part.row_step = s.part.cols;
+            if (kernel_cancelled(r))
+                return kernel_fail(r, "stopped at %zu of %zu lines", row, rows);
+            if (!fill(r, a, &begin, &s))
+                return 1;
+        }
+        kernel_progress(r, (double)row / (double)rows);
     }
     return 0;
 }
@@ -257,7 +327,8 @@ static int run(struct kernel_run *r) {
         return 1;
     if (!matrix_view(&out, &whole, why, sizeof why))
         return kernel_refuse(r, "%s %s", kernel_text(r, P_C), why);
-    struct assembly a = {.whole = out.fortran ? turned_over(&whole) : whole,
+    struct assembly a = {.dtype = out.dtype,
+                         .whole = out.fortran ? turned_over(&whole) : whole,
                          .count = kernel_count(r, P_BLOCKS)};
     if (!open_pieces(r, parts, out.fortran, &a))
         return 1;

@@ -131,12 +131,13 @@ static int multiply(struct kernel_run *r, const struct block *block, const struc
 }
 
 /*
- * Into c. The sums of a file are made in memory of their own and written when they are done: its
- * pages would cost more to fill one by one, and the system would write them to the disk half done.
+ * Into c. The sums of a file on a disk are made in memory of their own and written when they are
+ * done: its pages would cost more to fill one by one, and the system would write them to the disk
+ * half done.
  */
 static int multiply_into(struct kernel_run *r, const struct block *block, const struct matrix *c,
                          size_t panel) {
-    if (!matmul_is_file(kernel_text(r, P_C)) || block->a.cols == 0)
+    if (!kernel_store_pays(r, c->data) || block->a.cols == 0)
         return multiply(r, block, c, panel);
     struct matrix sums = *c;
     sums.data = kernel_scratch(r, matrix_span(c));

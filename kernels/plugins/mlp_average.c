@@ -104,6 +104,8 @@ static int run(struct kernel_run *r) {
         return kernel_refuse(r, "expected either trained= or gradients=");
     if (gradients && !kernel_given(r, P_START))
         return kernel_refuse(r, "a step along gradients needs start=");
+    if (gradients && kernel_given(r, P_SEED))
+        return kernel_refuse(r, "seed= is for trained=");
     if (kernel_given(r, P_START) && kernel_given(r, P_SEED))
         return kernel_refuse(r, "expected either start= or seed=");
     struct mlp start = {0};

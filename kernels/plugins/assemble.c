@@ -77,7 +77,7 @@ static void look_along(struct span *spans, size_t count, struct assemble_job *jo
     qsort(spans, count, sizeof *spans, compare_firsts);
     qsort(ends, count, sizeof *ends, compare_ends);
     for (size_t i = 0; i < count; i++) {
-        for (; ends[ended].end <= spans[i].first && ended < i; ended++) {
+        for (; ended < i && ends[ended].end <= spans[i].first; ended++) {
             beside--;
             turned -= ends[ended].turned_bytes;
         }

@@ -4,7 +4,10 @@ import subprocess
 from harness import SERVER, RedisError, RedisServer, Resp, free_port, wait_until
 
 NAME = "main"
-DOWN_AFTER_MS = 1000  # a machine that pauses for half a second is no reason for a failover of its own
+# A machine that is busy for a second is no reason for a failover of its own; nor is a slow disk, for whose fsync a
+# server would stop.
+DOWN_AFTER_MS = 2000
+UNHURRIED = {"appendfsync": "no"}
 SYNC_FAST = {"repl_diskless_sync_delay": 0, "repl_ping_replica_period": 1}
 
 
@@ -86,11 +89,11 @@ class Watched:
     """Some Redis servers, the first of them the master, and Sentinels that agree on it."""
 
     def __init__(self, box, replicas=2, sentinels=3, sentinel_pass=None, **options):
-        self.servers = [RedisServer(box / "s0", **SYNC_FAST, **options).start()]
+        self.servers = [RedisServer(box / "s0", **{**SYNC_FAST, **UNHURRIED, **options}).start()]
         self.sentinels = []
         for i in range(replicas):
             self.servers.append(RedisServer(box / f"s{i + 1}", replicaof=f"127.0.0.1 {self.servers[0].port}",
-                                            **SYNC_FAST, **options).start())
+                                            **{**SYNC_FAST, **UNHURRIED, **options}).start())
         wait_until(self._synced, 30, what="the replicas follow")
         for i in range(sentinels):
             monitor = f"127.0.0.1 {self.servers[0].port} {sentinels // 2 + 1}"
@@ -128,9 +131,14 @@ class Watched:
 
     def wait_settled(self):
         """Until the master that the Sentinels name has all others as its replicas."""
-        wait_until(lambda: ask(self.master, "ROLE")[0] == b"master" and
-                   again(lambda: online(self.master)) == len(self.servers) - 1, 60, what="master and replicas agree")
-        return self.master
+        def done():
+            try:
+                master = self.master
+                settled = ask(master, "ROLE")[0] == b"master" and online(master) == len(self.servers) - 1
+                return master if settled else None
+            except (OSError, RedisError):
+                return None  # in the middle of a failover
+        return wait_until(done, 60, what="master and replicas agree")
 
     def close(self):
         for sentinel in self.sentinels:

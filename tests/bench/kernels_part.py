@@ -160,6 +160,13 @@ def run_plan(redis, serial, workers):
     return 1 / seconds
 
 
+def run_blas(count):
+    """Multiplications a second of so many processes at a time, one thread each."""
+    line = [helper("blas_alone"), "3000", "1", "f64", "2"]
+    running = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True) for _ in range(count)]
+    return sum(1 / float(process.communicate()[0]) for process in running)
+
+
 def check_matmul(directory):
     code = ("import numpy, sys; c, n = (numpy.load(sys.argv[1] + '/' + x + '.npy') for x in 'CN')\n"
             "sys.exit(not numpy.allclose(c, n, rtol=1e-9, atol=1e-9))")
@@ -172,12 +179,16 @@ def measure_matmul(part, redis):
     make_matrices(directory)
     got = rounds(part.options.pairs, {"two": lambda: run_plan(redis, serial, 2),
                                       "one": lambda: run_plan(redis, serial, 1),
-                                      "numpy": lambda: run_numpy(directory)})
+                                      "numpy": lambda: run_numpy(directory),
+                                      "blas": lambda: run_blas(1),
+                                      "both": lambda: run_blas(2)})
     check_matmul(directory)
     part.add_median(f"matmul {SIZE} f64, two workers", [1 / speed for speed in got["two"]], "s", "",
                     "redisPlan matmul A.npy B.npy -o C.npy, loaded, until C.npy is there")
     part.add_ratio(f"matmul {SIZE} f64, two workers of one core / one", got["two"], got["one"], ">= 1.7",
                    f"one: {1 / statistics.median(got['one']):.2f} s")
+    part.add_ratio("two cblas_dgemm of one thread at a time / one", got["both"], got["blas"], "",
+                   "what two cores give on this machine")
     part.add_ratio(f"matmul {SIZE} f64, two workers / numpy", got["two"], got["numpy"], ">= 0.85",
                    f"load, multiply, save on two threads: {1 / statistics.median(got['numpy']):.2f} s")
 

@@ -280,9 +280,9 @@ bool outfile_map(struct outfile *out, size_t bytes, struct buf *error) {
 }
 
 /* A write gets pages of its own size from the system's cache where it can. Large ones are what a
- * virtual machine's host has taken back and must give again (free page reporting): writes of some
- * MiB took 0.5 s for 128 MiB there, those of 16 KiB, whose pages others have just given up, 0.09.
- * The calls themselves are 5 ms of it. */
+ * virtual machine's host has taken back and must give again (free page reporting): there writes of
+ * some MiB always took 0.5 s for 128 MiB, those of 16 KiB 0.09 where others had just given up
+ * their pages, and as long where not. */
 #define WRITE_MOST ((size_t)16 << 10)
 
 /* False: errno; *len is what is left. */

@@ -175,9 +175,8 @@ static void add_average(const struct plan *plan, uint64_t round, struct buf *out
     training_add_task(out, plan->priority + 1, plan->bytes, "mlp_average");
     if (round > 1)
         add_round_weights(plan, "start", round - 1, out);
-    else
-        training_add_param(out, "seed",
-                           "0"); /* mlp_train's own, which the first round begins with */
+    else /* what the first round's trainings begin with */
+        training_add_param(out, "seed", "0");
     training_add_param(out, "trained", "%s", list.data);
     add_round_weights(plan, "out", round, out);
     buf_addc(out, '\n');

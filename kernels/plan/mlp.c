@@ -151,30 +151,29 @@ struct stretch {
     struct buf here;   /* and its own */
 };
 
-/* The mean of all shards. */
-static void add_mean_name(const struct plan *p, const struct buf *stretch, struct buf *out) {
+/* How the names of a stretch's files begin. */
+static void add_stem(const struct plan *p, const struct buf *stretch, struct buf *out) {
     buf_addf(out, "%s-", p->prefix.data);
     for (const char *c = stretch->data; *c != '\0'; c++)
         buf_addc(out, *c == '/' ? '-' : *c);
-    buf_adds(out, ".npy");
+}
+
+/* The name of the mean of all shards. */
+static void add_mean(const struct plan *p, const char *key, const struct buf *stretch,
+                     struct buf *out) {
+    struct buf stem = BUF_INIT;
+    add_stem(p, stretch, &stem);
+    training_add_param(out, key, "%s.npy", stem.data);
+    buf_free(&stem);
 }
 
 /* shard: from 1. One alone has the mean's name. */
 static void add_shard_name(const struct plan *p, const struct buf *stretch, uint64_t shard,
                            struct buf *out) {
-    add_mean_name(p, stretch, out);
-    if (p->shards == 1)
-        return;
-    out->data[out->len -= strlen(".npy")] = '\0';
-    buf_addf(out, "-shard%llu.npy", (unsigned long long)shard);
-}
-
-static void add_mean(const struct plan *p, const char *key, const struct buf *stretch,
-                     struct buf *out) {
-    struct buf name = BUF_INIT;
-    add_mean_name(p, stretch, &name);
-    training_add_param(out, key, "%s", name.data);
-    buf_free(&name);
+    add_stem(p, stretch, out);
+    if (p->shards > 1)
+        buf_addf(out, "-shard%llu", (unsigned long long)shard);
+    buf_adds(out, ".npy");
 }
 
 static void add_sgd(const struct plan *p, struct buf *out) {
@@ -233,7 +232,8 @@ static void add_shard(const struct plan *p, const struct stretch *s, uint64_t sh
 }
 
 static void add_average(const struct plan *p, const struct stretch *s, struct buf *out) {
-    training_add_task(out, p->priority + has_meetings(p), p->average_bytes, "mlp_average");
+    uint64_t priority = has_meetings(p) ? p->priority + 1 : p->priority; /* nobody waits for it */
+    training_add_task(out, priority, p->average_bytes, "mlp_average");
     add_shards(p, "trained", &s->here, out);
     add_mean(p, "out", &s->here, out);
     buf_addc(out, '\n');

@@ -247,6 +247,8 @@ OUT = {"out": "out.npy"}
     ("mlp_gradient", {"data": "data", "weights": "w.npy", "from": 4, "to": 3, **OUT}, "rows 4 to 3 of data, which has 6"),
     ("mlp_gradient", {"data": "data", "weights": "w.npy", "to": 7, **OUT}, "rows 0 to 7 of data"),
     ("mlp_average", {"start": "w.npy", "seed": 1, "trained": "w.npy", **OUT}, "expected either start= or seed="),
+    ("mlp_average", {"start": "w.npy", "seed": 1, "gradients": "g.npy", "rate": 1, **OUT}, "seed= is for trained="),
+    ("mlp_train", {"data": "data", "weights": "w.npy,other.npy", **OUT}, "other.npy is weights of 5-3-3, f64; expected"),
     ("mlp_average", {"start": "w.npy", **OUT}, "expected either trained= or gradients="),
     ("mlp_average", {"start": "w.npy", "trained": "other.npy", **OUT}, "other.npy is weights of 5-3-3, f64; expected"),
     ("mlp_average", {"start": "w.npy", "trained": "f32.npy", **OUT}, "f32.npy is weights of 5-4-3, f32; expected"),

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -172,6 +173,47 @@ static void numbers_are_stored(void **state) {
         buf_free(&error);
         free(from);
     }
+}
+
+/* Four of 4 MiB are made in memory at a time; the fifth is mapped. */
+static void small_outputs_are_counted(void **state) {
+    (void)state;
+    struct data *data = data_new(&no_redis);
+    struct buf error = BUF_INIT;
+    struct statfs system;
+    bool disk = statfs(".", &system) == 0 && system.f_type != TMPFS_MAGIC;
+    for (int i = 0; i < 5; i++) {
+        struct kernel_array array = vector(500000);
+        char name[] = {(char)('a' + i), '\0'};
+        assert_true(data_write(data, name, &array, &error));
+        assert_int_equal(data_store_pays(data, array.data), i == 4 && disk);
+    }
+    data_free(data);
+    buf_free(&error);
+    assert_string_equal(take_names(), "");
+}
+
+/* What is stored lies in an input that somebody shortens: SIGBUS, as for whoever reads it. */
+static void an_input_that_becomes_shorter(void **state) {
+    (void)state;
+    static const char bytes[100000];
+    put("in", bytes, sizeof bytes);
+    pid_t child = fork();
+    if (child == 0) {
+        struct data *data = data_new(&no_redis);
+        struct buf error = BUF_INIT;
+        struct kernel_array array = vector(1000000);
+        const char *input;
+        size_t len;
+        signal(SIGBUS, SIG_DFL);
+        bool ready = data_read_bytes(data, "in", &input, &len, &error) && len == sizeof bytes &&
+                     data_write(data, "out", &array, &error) && truncate("in", 10) == 0;
+        _exit(ready && data_store(data, array.data, input, len, &error) ? 1 : 2);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+    assert_string_equal(take_names(), "in");
 }
 
 static void without_a_commit_there_is_nothing(void **state) {
@@ -462,6 +504,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TWICE(outputs_appear_at_the_commit),
         TEST(numbers_are_stored),
+        TEST(small_outputs_are_counted),
+        TEST(an_input_that_becomes_shorter),
         TWICE(without_a_commit_there_is_nothing),
         TWICE(what_a_dead_writer_left_is_removed),
         TWICE(two_writers_of_one_name),
